@@ -1,0 +1,63 @@
+"""Everything that differs between installations, read once from the environment."""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import AliasChoices, Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+Profile = Literal["demo", "test", "production"]
+
+
+class Settings(BaseSettings):
+    """Settings of one installation.
+
+    Names in the environment are `TANHUI_<NAME>`, except the three that other
+    tools share: `DATABASE_URL`, `PG_BIN` and `CITY_TZ`. Durations end in `_s`.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="TANHUI_", frozen=True, populate_by_name=True)
+
+    profile: Profile = "demo"
+    var: Path = Path("var")
+    database_url: str | None = Field(
+        default=None, validation_alias=AliasChoices("DATABASE_URL", "database_url")
+    )
+    owner_database_url: str | None = None
+    pg_bin: Path | None = Field(default=None, validation_alias=AliasChoices("PG_BIN", "pg_bin"))
+    city_tz: str = Field(
+        default="Asia/Shanghai", validation_alias=AliasChoices("CITY_TZ", "city_tz")
+    )
+
+    issuer_id: str = Field(default="tanhui.demo", pattern=r"^[a-z][a-z0-9.-]{0,31}$")
+    issuer_name: str = "碳惠演示城市"
+
+    host: str = "127.0.0.1"
+    port: int = 8700
+    rpc_url: str | None = None
+    rpc_port: int | None = None
+    chain_id: int = 20261
+    chain_profile: Literal["embedded", "ethereum", "fisco", "besu", "kaia"] = "embedded"
+
+    anchor_interval_s: int = 5
+    post_interval_s: int = 5
+    seal_interval_ms: int = 500
+    award_events_max: int = 10_000
+
+    @property
+    def keys_dir(self) -> Path:
+        """Where this installation's generated secrets live (mode 700)."""
+        return self.var / "keys"
+
+    @property
+    def chain_rpc_url(self) -> str:
+        """The node's JSON-RPC address: as set, else the embedded node on loopback."""
+        if self.rpc_url is not None:
+            return self.rpc_url
+        port = self.rpc_port if self.rpc_port is not None else self.port + 2
+        return f"http://127.0.0.1:{port}"
+
+
+def load_settings() -> Settings:
+    """Read the settings from the environment. Raises pydantic.ValidationError, which names each."""
+    return Settings()

@@ -1,0 +1,1 @@
+"""The citizens' door: mini-program and mobile API under `/miniapp/v1`."""

@@ -1,0 +1,1 @@
+"""One file per command of `tanhui`; each gives `register(app)` and keeps its imports inside."""

@@ -1,0 +1,28 @@
+"""A partner's side of the door: files people have → signed CloudEvents → what became of each row.
+
+Stands apart from the platform: it knows the outside faces (docs of the partner door), not our
+tables, so that a partner's engineer can read it as an example.
+"""
+
+from backend.partner_client.credentials import Credentials, Subject, read_credentials
+from backend.partner_client.door import PartnerDoor, UploadRefused
+from backend.partner_client.mapping import Mapping, MappingError, read_mapping
+from backend.partner_client.report import Report
+from backend.partner_client.rows import Prepared, prepare
+from backend.partner_client.sending import Journal, send_file
+
+__all__ = [
+    "Credentials",
+    "Journal",
+    "Mapping",
+    "MappingError",
+    "PartnerDoor",
+    "Prepared",
+    "Report",
+    "Subject",
+    "UploadRefused",
+    "prepare",
+    "read_credentials",
+    "read_mapping",
+    "send_file",
+]

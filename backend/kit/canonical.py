@@ -133,26 +133,25 @@ _decode_raws = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _encode = msgspec.json.Encoder(order="sorted").encode
 
 
-def _check_plain(members: dict[str, Any], levels: int) -> None:
+def _check_plain(members: dict[str, object], levels: int) -> None:
     """Check an object decoded from escape-free JSON, where strings need no inspection."""
     if levels == 0:
         raise NotCanonical("too-deep")
     if not _known_keys.issuperset(members):
         _learn_keys(members)
     for value in members.values():
-        kind: object = type(value)
-        if kind is str:
+        if type(value) is str:
             continue
-        if kind is int:
+        if type(value) is int:
             if not -INTEGER_MAX <= value <= INTEGER_MAX:
                 raise NotCanonical("integer-out-of-range")
-        elif kind is dict:
-            _check_plain(value, levels - 1)
-        elif kind is list:
-            _check(value, levels - 1)
+        elif type(value) is dict:
+            _check_plain(cast(dict[str, object], value), levels - 1)
+        elif type(value) is list:
+            _check(cast(object, value), levels - 1)
 
 
-def _learn_keys(members: dict[str, Any]) -> None:
+def _learn_keys(members: dict[str, object]) -> None:
     """Check the spelling of keys and remember good ones, so that each is matched once."""
     for key in members:
         if not _KEY.match(key):

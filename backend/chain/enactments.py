@@ -7,13 +7,14 @@ forty lines that are compared with the contract are easier to trust than a libra
 
 import secrets
 from dataclasses import dataclass, replace
-from typing import Any, cast
+from typing import Any
 
-import eth_abi
-import eth_keyfile
+from eth_abi.abi import decode, encode
 from eth_hash.auto import keccak
-from eth_keys import keys
-from eth_keys.exceptions import BadSignature, ValidationError
+from eth_keyfile.keyfile import create_keyfile_json, decode_keyfile_json
+from eth_keys.exceptions import BadSignature
+from eth_keys.main import lazy_key_api as keys
+from eth_utils.exceptions import ValidationError
 
 RULE, METHOD = 1, 2
 DAY_OPEN = 4_294_967_295
@@ -84,7 +85,7 @@ def id32(name: str) -> bytes:
 def enactment_digest(domain: Domain, enactment: Enactment) -> bytes:
     """The EIP-712 digest that approvers sign, equal to the contract's `hashEnactment`."""
     separator = keccak(
-        eth_abi.encode(
+        encode(
             ["bytes32", "bytes32", "bytes32", "uint256", "address"],
             [
                 _DOMAIN_TYPE,
@@ -96,7 +97,7 @@ def enactment_digest(domain: Domain, enactment: Enactment) -> bytes:
         )
     )
     body = keccak(
-        eth_abi.encode(
+        encode(
             ["bytes32", "uint8", "bytes32", "uint32", "bytes32", "uint32", "uint32"],
             [_ENACTMENT_TYPE, *enactment.words()],
         )
@@ -176,7 +177,7 @@ def enacted_calldata(what: int, name: str, version: int) -> bytes:
 
 def read_enacted(answer: bytes) -> tuple[bytes, int, int] | None:
     """(digest, day_from, day_to) from the answer of `enacted`; None if unknown to the contract."""
-    digest, day_from, day_to = eth_abi.decode(["bytes32", "uint32", "uint32"], answer)
+    digest, day_from, day_to = decode(["bytes32", "uint32", "uint32"], answer)
     return None if digest == bytes(32) else (digest, day_from, day_to)
 
 
@@ -187,7 +188,7 @@ def totals_calldata(points_class: str) -> bytes:
 
 def read_totals(answer: bytes) -> tuple[int, int, int]:
     """(issued, redeemed, retired) in points from the answer of `totals`."""
-    issued, redeemed, retired = eth_abi.decode(["uint64", "uint64", "uint64"], answer)
+    issued, redeemed, retired = decode(["uint64", "uint64", "uint64"], answer)
     return issued, redeemed, retired
 
 
@@ -198,7 +199,7 @@ def budget_calldata(programme: str) -> bytes:
 
 def read_budget(answer: bytes) -> tuple[int, int]:
     """(cap, issued) in points from the answer of `budget`."""
-    cap, issued = eth_abi.decode(["uint64", "uint64"], answer)
+    cap, issued = decode(["uint64", "uint64"], answer)
     return cap, issued
 
 
@@ -218,16 +219,16 @@ def new_keystore(password: str) -> tuple[str, dict[str, Any]]:
         raise ValueError("a key file's password has at least 8 characters")
     private_key = secrets.token_bytes(32)
     address = keys.PrivateKey(private_key).public_key.to_address()
-    keystore = eth_keyfile.create_keyfile_json(
+    keystore = create_keyfile_json(
         private_key, password.encode(), kdf="scrypt", iterations=_SCRYPT_N
     )
-    return address, cast("dict[str, Any]", keystore)
+    return address, keystore
 
 
 def open_keystore(keystore: dict[str, Any], password: str) -> bytes:
     """The 32-byte private key. Raises ValueError for a wrong password or a broken file."""
     try:
-        return bytes(eth_keyfile.decode_keyfile_json(keystore, password.encode()))
+        return bytes(decode_keyfile_json(keystore, password.encode()))
     except (ValueError, KeyError, TypeError, NotImplementedError) as error:
         raise ValueError("the password does not open this key file") from error
 
@@ -238,4 +239,4 @@ def address_of(private_key: bytes) -> str:
 
 
 def _call(signature: str, types: list[str], values: list[Any]) -> bytes:
-    return keccak(signature.encode())[:4] + eth_abi.encode(types, values)
+    return keccak(signature.encode())[:4] + encode(types, values)

@@ -1,0 +1,171 @@
+"""The installation's own chain keys and plain secp256k1 signing."""
+
+import os
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import rlp
+from eth_hash.auto import keccak
+from eth_keys.datatypes import PrivateKey, Signature
+from eth_keys.exceptions import BadSignature
+from eth_utils.exceptions import ValidationError
+
+KEY_NAMES = ("admin", "government", "auditor", "anchor", "post")
+"""`admin` deploys and upgrades; `anchor` and `post` are the two lanes with CHAIN_SENDER."""
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What every transaction of a chain needs beside its content."""
+
+    chain_id: int
+    gas_price_wei: int
+    eip1559: bool
+
+
+class Signer:
+    """One key; `address` is lower-case 0x hex and names the lane."""
+
+    def __init__(self, secret: bytes) -> None:
+        self._key = PrivateKey(secret)
+        self.address: str = self._key.public_key.to_address()
+
+    def sign_digest(self, digest: bytes) -> bytes:
+        """65 bytes r ‖ s ‖ v over a 32-byte digest, deterministic, low s, v 27 or 28."""
+        signature = self._key.sign_msg_hash(digest)
+        return (
+            signature.r.to_bytes(32, "big")
+            + signature.s.to_bytes(32, "big")
+            + bytes([27 + signature.v])
+        )
+
+    def sign_transaction(
+        self, terms: Terms, *, nonce: int, gas: int, to: str | None, data: bytes
+    ) -> bytes:
+        """The raw bytes of a transaction without value; `to` None creates a contract."""
+        target = bytes.fromhex(to[2:]) if to is not None else b""
+        price, chain_id = terms.gas_price_wei, terms.chain_id
+        if terms.eip1559:
+            tip = min(1, price)
+            fields = [chain_id, nonce, tip, price, gas, target, 0, data, []]
+            signature = self._key.sign_msg_hash(keccak(b"\x02" + rlp.encode(fields)))
+            return b"\x02" + rlp.encode([*fields, signature.v, signature.r, signature.s])
+        fields = [nonce, price, gas, target, 0, data]
+        signature = self._key.sign_msg_hash(keccak(rlp.encode([*fields, chain_id, 0, 0])))
+        v = 35 + 2 * chain_id + signature.v
+        return rlp.encode([*fields, v, signature.r, signature.s])
+
+
+@dataclass(frozen=True, slots=True)
+class SentContent:
+    """What a stored transaction does, read back from its bytes."""
+
+    nonce: int
+    gas: int
+    to: str
+    data: bytes
+
+
+def read_transaction(raw: bytes) -> SentContent:
+    """Decode raw bytes made by `Signer.sign_transaction`."""
+    typed = raw[:1] == b"\x02"
+    fields = rlp.decode(raw[1:] if typed else raw)
+    nonce, gas, to, data = (
+        (fields[1], fields[4], fields[5], fields[7])
+        if typed
+        else (fields[0], fields[2], fields[3], fields[5])
+    )
+    return SentContent(
+        int.from_bytes(nonce, "big"), int.from_bytes(gas, "big"), "0x" + to.hex(), data
+    )
+
+
+def transaction_hash(raw: bytes) -> bytes:
+    """The hash a node gives to raw bytes: known before they are sent."""
+    return keccak(raw)
+
+
+def recover(digest: bytes, signature: bytes) -> str:
+    """The address whose key signed a digest (r ‖ s ‖ v, v 27 or 28, low s). Raises ValueError."""
+    if len(signature) != 65 or signature[64] not in (27, 28):
+        raise ValueError("a signature has 65 bytes r ‖ s ‖ v with v 27 or 28")
+    r, s = int.from_bytes(signature[:32], "big"), int.from_bytes(signature[32:64], "big")
+    if s > _HALF_N:
+        raise ValueError("the signature's s is in the upper half: its malleable twin is refused")
+    try:
+        found = Signature(vrs=(signature[64] - 27, r, s))
+        return found.recover_public_key_from_msg_hash(digest).to_address()
+    except (BadSignature, ValidationError) as error:
+        raise ValueError(f"not a signature over this digest: {error}") from error
+
+
+_HALF_N = 0x7FFFFFFFFFFFFFFFFFFFFFFFFFFFFFFF5D576E7357A4501DDFE92F46681B20A0
+
+
+def create_address(sender: str, nonce: int) -> str:
+    """The address of the contract a sender creates with that nonce."""
+    return "0x" + keccak(rlp.encode([bytes.fromhex(sender[2:]), nonce]))[12:].hex()
+
+
+@dataclass(frozen=True, slots=True)
+class ChainKeys:
+    """The five signers of an installation."""
+
+    admin: Signer
+    government: Signer
+    auditor: Signer
+    anchor: Signer
+    post: Signer
+
+    def addresses(self) -> Sequence[str]:
+        """All addresses, in the order of KEY_NAMES."""
+        return [getattr(self, name).address for name in KEY_NAMES]
+
+    def by_address(self) -> dict[str, Signer]:
+        """Signers by lane."""
+        return {getattr(self, name).address: getattr(self, name) for name in KEY_NAMES}
+
+
+def open_keys(keys_dir: Path) -> ChainKeys:
+    """Load `chain-<name>.key` (64 hex digits) from a folder, making those that are missing.
+
+    New files get mode 600 and appear whole or not at all: two processes that start together
+    end up with the same keys. Raises ValueError for a file that holds no key.
+    """
+    keys_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return ChainKeys(**{name: _open_key(keys_dir / f"chain-{name}.key") for name in KEY_NAMES})
+
+
+def load_signer(path: Path) -> Signer:
+    """The key in a file of 64 hex digits. Raises ValueError when it holds none."""
+    text = path.read_text("ascii").strip().removeprefix("0x")
+    try:
+        secret = bytes.fromhex(text)
+        return Signer(secret)
+    except (ValueError, ValidationError) as error:
+        raise ValueError(f"{path} holds no secp256k1 key of 64 hex digits") from error
+
+
+def _open_key(path: Path) -> Signer:
+    if not path.exists():
+        write_key_file(path, secrets.token_bytes(32))
+    return load_signer(path)
+
+
+def write_key_file(path: Path, secret: bytes) -> None:
+    """Store a key for the first time; a file that exists already is left as it is."""
+    draft = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w", encoding="ascii") as file:
+        file.write(secret.hex() + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+    try:
+        # A hard link fails if the name is taken: the first writer wins.
+        path.hardlink_to(draft)
+    except FileExistsError:
+        pass
+    finally:
+        draft.unlink()

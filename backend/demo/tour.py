@@ -1,0 +1,235 @@
+"""The tour: a newcomer's first trip, from consent to a receipt that a stranger checks.
+
+Everything goes through the doors over HTTP, as a partner and a citizen would. Each step states
+what it saw; a step that does not hold ends the tour with its reason.
+"""
+
+import json
+import secrets
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from backend.demo.city import SCENARIO
+from backend.flows.verify_receipt import Verdict, verify_receipt
+from backend.partner_client import Credentials, PartnerDoor
+
+SETTLED_S_MAX = 45
+BULK_EVENTS = 200
+
+
+class StepFailed(Exception):
+    """A step of the tour that did not hold; the message says what was seen instead."""
+
+
+@dataclass(slots=True)
+class Step:
+    """One step as the `--json` file names it."""
+
+    name: str
+    ok: bool
+    seconds: float
+    figures: dict[str, Any]
+
+    def document(self) -> dict[str, Any]:
+        """Members of the step in the JSON file."""
+        return {"name": self.name, "ok": self.ok, "seconds": self.seconds, **self.figures}
+
+
+@dataclass(slots=True)
+class Tour:
+    """What the tour walks with: the address, the partner's credentials, where to leave papers."""
+
+    base_url: str
+    credentials: Credentials
+    papers: Path
+    show: Callable[[str, str], None]
+    steps: list[Step] = field(default_factory=list)
+    http: httpx.Client = field(default_factory=lambda: httpx.Client(timeout=15))
+    token: str = ""
+    subject: str = ""
+    event_id: str = ""
+    activity_id: str = ""
+
+    @property
+    def rpc_url(self) -> str:
+        """The public, read-only way to the chain."""
+        return f"{self.base_url}/public/v1/chain/rpc"
+
+    def step(self, name: str, sentence: str, run: "Callable[[], dict[str, Any]]") -> None:
+        """Run one step, time it, show it. Raises StepFailed after noting the failure."""
+        started_s = time.monotonic()
+        try:
+            figures = run()
+        except (StepFailed, httpx.HTTPError, KeyError, ValueError) as error:
+            self.steps.append(Step(name, False, _since(started_s), {"reason": str(error)}))
+            self.show("✗", f"{sentence}:{error}")
+            raise StepFailed(f"{name}: {error}") from error
+        seconds = _since(started_s)
+        self.steps.append(Step(name, True, seconds, figures))
+        noted = " · ".join(f"{key} {value}" for key, value in figures.items())
+        self.show("✓", f"{sentence}  [dim]{seconds:.1f} s  {noted}[/dim]")
+
+    def walk(self) -> None:
+        """All steps that need only the doors. Raises StepFailed at the first that does not hold."""
+        self.step("consent", "市民登录、授权,合作平台换取绑定令牌", self.consent)
+        self.step("record", "合作平台上报签名事件(含重复、超界与陌生人)", self.record)
+        self.step("repeat", "同一请求重发,回答逐字节相同", self.repeat)
+        self.step("award", "事件量化为减排量并计为积分", lambda: self.settled("awarded"))
+        self.step("confirm", "日志检查点上链存证,已确认", lambda: self.settled("confirmed"))
+        self.step("post", "积分记入链上账户", lambda: self.settled("posted"))
+        self.step("receipt", "下载回执,陌生人核验通过", self.receipt)
+        self.step("tampered", "改动回执一个数字,核验当场失败", self.tampered)
+
+    def consent(self) -> dict[str, Any]:
+        """Sign a new citizen in, give consent, and bind them at the partner."""
+        name = f"tour-{secrets.token_hex(4)}"
+        login = self._post("/miniapp/v1/login", {"provider": "sandbox", "code": f"{name}-1"})
+        self.token = str(login["access_token"])
+        consent = self._post(
+            "/miniapp/v1/consents",
+            {"partner_id": self.credentials.partner_id, "scenario": SCENARIO},
+        )
+        self.subject = self._door().bind(str(consent["binding_code"]), name)
+        return {"citizen": name}
+
+    def record(self) -> dict[str, Any]:
+        """Send a batch with good, repeated, impossible and foreign events."""
+        now = datetime.now(UTC)
+        mine = self._trip(self.subject, now, 12_000)
+        self.event_id = str(mine["id"])
+        impossible = self._trip(self.subject, now, 999_000)
+        foreign = self._trip("nobody-we-know", now, 5_000)
+        events = [mine, mine, impossible, foreign]
+        known = [s.token for s in self.credentials.subjects]
+        events += [
+            self._trip(
+                known[number % len(known)],
+                now - timedelta(days=number % 28, minutes=number),
+                2_000 + 173 * (number % 100),
+            )
+            for number in range(BULK_EVENTS if known else 0)
+        ]
+        self._events, self._message_id = events, f"tour-{secrets.token_hex(8)}"
+        self._answer = self._door().send_events(events, self._message_id)
+        counts = {
+            "accepted": self._answer["accepted"],
+            "duplicates": self._answer["duplicates"],
+            "rejected": len(self._answer["rejected"]),
+        }
+        if counts != {"accepted": len(events) - 2, "duplicates": 1, "rejected": 1}:
+            raise StepFailed(f"the door counted {counts}")
+        return counts
+
+    _events: list[dict[str, Any]] = field(default_factory=list)
+    _message_id: str = ""
+    _answer: dict[str, Any] = field(default_factory=dict)
+
+    def repeat(self) -> dict[str, Any]:
+        """Send the same upload again: the same answer, and nothing counted twice."""
+        again = self._door().send_events(self._events, self._message_id)
+        if again != self._answer:
+            raise StepFailed("the repeated upload was answered differently")
+        return {"upload_id": again["upload_id"]}
+
+    def settled(self, state: str) -> dict[str, Any]:
+        """Wait until the citizen's trip has reached a state."""
+        order = ["recorded", "awarded", "logged", "confirmed", "posted"]
+        deadline_s = time.monotonic() + SETTLED_S_MAX
+        while True:
+            items = self._get("/miniapp/v1/activities")["items"]
+            mine = next((a for a in items if a["event_id"] == self.event_id), None)
+            seen = mine["state"] if mine else "absent"
+            if seen not in ("absent", *order):
+                raise StepFailed(f"the trip ended as {seen}: {mine}")
+            if mine and order.index(seen) >= order.index(state):
+                self.activity_id = str(mine["activity_id"])
+                return {"reduction_mg": mine["reduction_mg"], "points": mine["points"]}
+            if time.monotonic() > deadline_s:
+                raise StepFailed(f"the trip is still {seen} after {SETTLED_S_MAX} s")
+            time.sleep(0.2)
+
+    def receipt(self) -> dict[str, Any]:
+        """Fetch the receipt and the trust file, then check the one by the other and the chain."""
+        path = f"/miniapp/v1/activities/{self.activity_id}/receipt?form=full"
+        receipt = self._raw("GET", path, None).content
+        trust = self._raw("GET", "/public/v1/trust", None).content
+        self.papers.mkdir(parents=True, exist_ok=True)
+        (self.papers / "receipt.json").write_bytes(receipt)
+        (self.papers / "trust.json").write_bytes(trust)
+        verdict = self.verify(receipt)
+        if not verdict.ok:
+            raise StepFailed(_failed_lines(verdict))
+        return {step.step: step.verdict for step in verdict.steps}
+
+    def tampered(self) -> dict[str, Any]:
+        """Raise the points in the receipt and see the check fail."""
+        receipt = (self.papers / "receipt.json").read_bytes()
+        document = json.loads(receipt)
+        disclosure = document["leaf"]["fields"][1]["d"]
+        salt, name, value = json.loads(disclosure)
+        value["amount"] += 1_000_000
+        raised = json.dumps([salt, name, value], separators=(",", ":"), sort_keys=True)
+        document["leaf"]["fields"][1]["d"] = raised
+        forged = json.dumps(
+            document, separators=(",", ":"), sort_keys=True, ensure_ascii=False
+        ).encode()
+        (self.papers / "receipt-tampered.json").write_bytes(forged)
+        return self.must_fail(forged)
+
+    def must_fail(self, receipt: bytes, rpc_url: str | None = None) -> dict[str, Any]:
+        """Check a bad receipt against the genuine trust file and expect ✗."""
+        verdict = self.verify(receipt, rpc_url)
+        failed = [step.step for step in verdict.steps if step.verdict == "failed"]
+        if verdict.ok or not failed:
+            raise StepFailed("a bad receipt passed the check")
+        return {"failed": ",".join(failed)}
+
+    def verify(self, receipt: bytes, rpc_url: str | None = None) -> Verdict:
+        """The check a stranger makes: receipt, trust file, and a JSON-RPC address."""
+        trust = (self.papers / "trust.json").read_bytes()
+        return verify_receipt(receipt, trust, rpc_url or self.rpc_url)
+
+    def _trip(self, subject: str, ended: datetime, distance_m: int) -> dict[str, Any]:
+        return {
+            "specversion": "1.0",
+            "id": f"tour-{secrets.token_hex(8)}",
+            "source": "/gates",
+            "type": SCENARIO,
+            "time": ended.isoformat(timespec="seconds"),
+            "subject": subject,
+            "data": {"distance_m": distance_m},
+        }
+
+    def _door(self) -> PartnerDoor:
+        return PartnerDoor(self.base_url, self.credentials, self.http)
+
+    def _get(self, path: str) -> dict[str, Any]:
+        return self._raw("GET", path, None).json()
+
+    def _post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
+        return self._raw("POST", path, body).json()
+
+    def _raw(self, method: str, path: str, body: dict[str, Any] | None) -> httpx.Response:
+        headers = {"authorization": f"Bearer {self.token}"} if self.token else {}
+        if method != "GET":
+            headers["idempotency-key"] = secrets.token_hex(16)
+        answer = self.http.request(method, self.base_url + path, json=body, headers=headers)
+        if not answer.is_success:
+            raise StepFailed(f"{method} {path} answered {answer.status_code}: {answer.text[:300]}")
+        return answer
+
+
+def _failed_lines(verdict: Verdict) -> str:
+    return "; ".join(
+        f"{step.step}: {step.reason}" for step in verdict.steps if step.verdict == "failed"
+    )
+
+
+def _since(started_s: float) -> float:
+    return round(time.monotonic() - started_s, 3)

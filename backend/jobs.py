@@ -1,0 +1,116 @@
+"""The worker: takes recorded events to points, the log and the chain, at its own pace.
+
+Any number of workers award. One of them, the holder of an advisory lock, also keeps the
+timetable (sealing, anchoring, posting, settling chain transactions); when the connection that
+carries the lock breaks, its timetable stops and another worker takes over. APScheduler is the
+clock and nothing else: what is to be done stands in the database.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import UTC
+
+from apscheduler.schedulers.asyncio import AsyncIOScheduler
+
+from backend.kit.db import DATABASE_AWAY, Database
+from backend.kit.logs import log
+
+TIMETABLE_LOCK = 0x7461_6E68_7569
+"""Advisory lock of the timetable's keeper ("tanhui" in ASCII)."""
+
+PAUSE_S = 0.25
+"""How long an idle loop waits before it looks again."""
+
+AWAY_PAUSE_S = 1.0
+"""How long to wait when the database or the node does not answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One thing done again and again: `run` does a bounded piece and says how much it did."""
+
+    name: str
+    run: Callable[[], Awaitable[int]]
+    every_s: float
+
+
+@dataclass(slots=True)
+class Worker:
+    """Runs `streams` in every process and `timetable` in the one that leads.
+
+    `away` are the exceptions that mean "not reachable now": waited out, never fatal. Any other
+    exception of a job is logged with its name and the job runs again at its next time, because a
+    fault in one step must not stop the others.
+    """
+
+    db: Database
+    streams: list[Job]
+    timetable: list[Job]
+    away: tuple[type[BaseException], ...] = DATABASE_AWAY
+    stopping: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def run(self) -> None:
+        """Work until `stopping` is set; the piece under way is finished first."""
+        async with asyncio.TaskGroup() as group:
+            for job in self.streams:
+                group.create_task(self._stream(job))
+            group.create_task(self._lead())
+
+    async def _stream(self, job: Job) -> None:
+        while not self.stopping.is_set():
+            done = await self._once(job)
+            if done <= 0:
+                await self._sleep(AWAY_PAUSE_S if done < 0 else job.every_s)
+
+    async def _lead(self) -> None:
+        while not self.stopping.is_set():
+            try:
+                async with self.db.leadership(TIMETABLE_LOCK) as leadership:
+                    while not self.stopping.is_set():
+                        if await leadership.seek():
+                            await self._keep_timetable(leadership.still_leads)
+                            break
+                        await self._sleep(PAUSE_S)
+            except self.away as error:
+                log("timetable_lost", error=repr(error))
+                await self._sleep(AWAY_PAUSE_S)
+
+    async def _keep_timetable(self, still_leads: Callable[[], Awaitable[bool]]) -> None:
+        scheduler = AsyncIOScheduler(timezone=UTC)
+        for job in self.timetable:
+            scheduler.add_job(
+                self._once,
+                "interval",
+                args=[job],
+                id=job.name,
+                seconds=job.every_s,
+                coalesce=True,
+                max_instances=1,
+                misfire_grace_time=30,
+            )
+        scheduler.start()
+        log("timetable_started", jobs=[job.name for job in self.timetable])
+        try:
+            while not self.stopping.is_set() and await still_leads():
+                await self._sleep(1.0)
+        finally:
+            scheduler.shutdown(wait=False)
+            log("timetable_stopped")
+
+    async def _once(self, job: Job) -> int:
+        """Run a job's next piece. Returns what it did, or -1 where it could not."""
+        try:
+            return await job.run()
+        except asyncio.CancelledError:
+            raise
+        except self.away as error:
+            log("job_waited", job=job.name, error=repr(error)[:300])
+        except Exception as error:
+            log("job_failed", job=job.name, error=repr(error)[:1000])
+        return -1
+
+    async def _sleep(self, seconds: float) -> None:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self.stopping.wait(), timeout=seconds)

@@ -12,7 +12,7 @@ ACCOUNT_BYTES = 20
 
 
 def account_of_secret(points_class: str, secret: bytes) -> bytes:
-    """`H("tanhui-account-v1\\n" ‖ class ‖ "\\n" ‖ secret32)[0:20]` (formats.md §6)."""
+    r"""`H("tanhui-account-v1\n" ‖ class ‖ "\n" ‖ secret32)[0:20]` (formats.md §6)."""
     if len(secret) != 32:
         raise ValueError(f"a citizen's secret has 32 bytes, not {len(secret)}")
     return sm3(b"tanhui-account-v1\n" + points_class.encode() + b"\n" + secret)[:ACCOUNT_BYTES]

@@ -57,13 +57,13 @@ async def once(
         request.scope,
         scoped,
     )
-    context = f"idempotent-answer/{scoped.hex()}"
+    context = b"idempotent-answer/" + scoped
     if row is not None:
         if row["body_digest"] != sm3(request.body):
             raise Problem(
                 409, "idempotency-key-reused", "同一个 Idempotency-Key 已用于另一个请求。"
             )
-        return Answer(row["status"], vault.open(row["answer_sealed"], context))
+        return Answer(row["status"], vault.open_sealed(row["answer_sealed"], context))
     answer = await make()
     await tx.execute(
         """INSERT INTO idempotent_answer

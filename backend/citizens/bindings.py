@@ -102,9 +102,7 @@ async def _bind(
     return made
 
 
-async def subjects_of(
-    tx: Tx, partner_id: str, token_hashes: Iterable[bytes]
-) -> dict[bytes, UUID]:
+async def subjects_of(tx: Tx, partner_id: str, token_hashes: Iterable[bytes]) -> dict[bytes, UUID]:
     """Which citizens this partner's binding tokens (as SM3) stand for; unknown ones are absent."""
     rows = await tx.fetch(
         """SELECT token_hash, citizen_id FROM binding

@@ -116,8 +116,7 @@ async def consents_of(
         list(set(citizen_ids)),
     )
     return {
-        (row["citizen_id"], row["scenario"]): (row["given_at"], row["withdrawn_at"])
-        for row in rows
+        (row["citizen_id"], row["scenario"]): (row["given_at"], row["withdrawn_at"]) for row in rows
     }
 
 

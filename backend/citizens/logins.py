@@ -83,9 +83,7 @@ async def refresh(tx: Tx, refresh_token: str, clock: Clock) -> Tokens | None:
     if row["refreshed_at"] is not None:
         await revoke_family(tx, row["family_id"], clock)
         return None
-    await tx.execute(
-        "UPDATE login SET refreshed_at = $2 WHERE login_id = $1", row["login_id"], now
-    )
+    await tx.execute("UPDATE login SET refreshed_at = $2 WHERE login_id = $1", row["login_id"], now)
     return await open_login(tx, row["citizen_id"], clock, family_id=row["family_id"])
 
 

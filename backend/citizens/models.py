@@ -28,7 +28,7 @@ def _instant(*, nullable: bool = False) -> Column[datetime]:
 class Citizen(SQLModel, table=True):
     """A natural person, known by a keyed hash of what the sign-in provider calls them."""
 
-    __tablename__ = "citizen"
+    __tablename__ = "citizen"  # pyright: ignore[reportAssignmentType]
     __table_args__ = (
         UniqueConstraint("provider", "provider_ref_hash", name="citizen_provider_ref_key"),
     )
@@ -43,7 +43,7 @@ class Citizen(SQLModel, table=True):
 class CitizenSecret(SQLModel, table=True):
     """The 32 random bytes behind a person's accounts on chain, sealed; erased with the person."""
 
-    __tablename__ = "citizen_secret"
+    __tablename__ = "citizen_secret"  # pyright: ignore[reportAssignmentType]
 
     citizen_id: UUID = Field(primary_key=True, foreign_key="citizen.citizen_id")
     secret_sealed: bytes = Field(sa_column=_bytes())
@@ -52,7 +52,7 @@ class CitizenSecret(SQLModel, table=True):
 class CitizenAccount(SQLModel, table=True):
     """A person's account of one points class: 20 bytes, the name of the account on chain."""
 
-    __tablename__ = "citizen_account"
+    __tablename__ = "citizen_account"  # pyright: ignore[reportAssignmentType]
     __table_args__ = (
         UniqueConstraint("account", name="citizen_account_account_key"),
         CheckConstraint("octet_length(account) = 20"),
@@ -66,7 +66,7 @@ class CitizenAccount(SQLModel, table=True):
 class Consent(SQLModel, table=True):
     """A person lets one partner report one scenario, from a whole second until withdrawn."""
 
-    __tablename__ = "consent"
+    __tablename__ = "consent"  # pyright: ignore[reportAssignmentType]
     __table_args__ = (
         Index("consent_partner_citizen_idx", "partner_id", "citizen_id"),
         Index("consent_citizen_idx", "citizen_id"),
@@ -92,7 +92,7 @@ class Consent(SQLModel, table=True):
 class BindingCode(SQLModel, table=True):
     """A one-time code the citizen hands to a partner, kept as its hash."""
 
-    __tablename__ = "binding_code"
+    __tablename__ = "binding_code"  # pyright: ignore[reportAssignmentType]
 
     code_hash: bytes = Field(sa_column=_bytes(primary_key=True))
     consent_id: UUID
@@ -105,7 +105,7 @@ class BindingCode(SQLModel, table=True):
 class Binding(SQLModel, table=True):
     """What a partner calls a citizen: one token for each of the partner's users, as its hash."""
 
-    __tablename__ = "binding"
+    __tablename__ = "binding"  # pyright: ignore[reportAssignmentType]
     __table_args__ = (
         UniqueConstraint("token_hash", name="binding_token_hash_key"),
         UniqueConstraint("partner_id", "user_ref_hash", name="binding_partner_user_ref_key"),
@@ -122,7 +122,7 @@ class Binding(SQLModel, table=True):
 class LoginCodeUsed(SQLModel, table=True):
     """Sign-in codes that were spent: each full code works once."""
 
-    __tablename__ = "login_code_used"
+    __tablename__ = "login_code_used"  # pyright: ignore[reportAssignmentType]
 
     provider: str = Field(sa_column=Column(Text, primary_key=True))
     code_hash: bytes = Field(sa_column=_bytes(primary_key=True))
@@ -132,7 +132,7 @@ class LoginCodeUsed(SQLModel, table=True):
 class Login(SQLModel, table=True):
     """One pair of access and refresh token; pairs that follow each other form a family."""
 
-    __tablename__ = "login"
+    __tablename__ = "login"  # pyright: ignore[reportAssignmentType]
     __table_args__ = (
         UniqueConstraint("access_hash", name="login_access_hash_key"),
         UniqueConstraint("refresh_hash", name="login_refresh_hash_key"),
@@ -141,9 +141,7 @@ class Login(SQLModel, table=True):
 
     login_id: UUID = Field(primary_key=True)
     family_id: UUID
-    citizen_id: UUID = Field(
-        sa_column=Column(ForeignKey("citizen.citizen_id"), nullable=False)
-    )
+    citizen_id: UUID = Field(sa_column=Column(ForeignKey("citizen.citizen_id"), nullable=False))
     access_hash: bytes = Field(sa_column=_bytes())
     refresh_hash: bytes = Field(sa_column=_bytes())
     access_expires_at: datetime = Field(sa_column=_instant())
@@ -156,7 +154,7 @@ class Login(SQLModel, table=True):
 class IdempotentAnswer(SQLModel, table=True):
     """The first answer to a write that carried an Idempotency-Key, sealed."""
 
-    __tablename__ = "idempotent_answer"
+    __tablename__ = "idempotent_answer"  # pyright: ignore[reportAssignmentType]
 
     scope: str = Field(sa_column=Column(Text, primary_key=True))
     key_hash: bytes = Field(sa_column=_bytes(primary_key=True))

@@ -6,29 +6,34 @@ from uuid import UUID
 from backend.kit.clock import Clock
 from backend.kit.db import Tx
 from backend.kit.ids import new_id
-from backend.kit.sm import sm3
+from backend.kit.sm import hmac_sm3
 from backend.kit.vault import Vault
 
 SECRET_BYTES = 32
 
 
-def provider_ref_hash(provider: str, provider_ref: str) -> bytes:
-    """What we keep of a provider's name for a person: its SM3, so that no openid is stored."""
-    return sm3(f"tanhui-provider-ref-v1\n{provider}\n{provider_ref}".encode())
+def provider_ref_hash(vault: Vault, provider: str, provider_ref: str) -> bytes:
+    """What we keep of a provider's name for a person: an HMAC-SM3 under a key of the vault.
+
+    Keyed, because names and phone numbers are few enough to try them all.
+    """
+    return hmac_sm3(
+        vault.secret("provider-ref"), f"tanhui-provider-ref-v1\n{provider}\n{provider_ref}".encode()
+    )
 
 
-def secret_context(citizen_id: UUID) -> str:
+def secret_context(citizen_id: UUID) -> bytes:
     """What a sealed secret is bound to: it cannot be moved to another person's row."""
-    return f"citizen-secret/{citizen_id}"
+    return f"citizen-secret/{citizen_id}".encode()
 
 
-async def find(tx: Tx, provider: str, provider_ref: str) -> UUID | None:
+async def find(tx: Tx, vault: Vault, provider: str, provider_ref: str) -> UUID | None:
     """The citizen a provider means, or None. Erased people are nobody's."""
     return await tx.fetchval(
         """SELECT citizen_id FROM citizen
            WHERE provider = $1 AND provider_ref_hash = $2 AND erased_at IS NULL""",
         provider,
-        provider_ref_hash(provider, provider_ref),
+        provider_ref_hash(vault, provider, provider_ref),
     )
 
 
@@ -36,7 +41,7 @@ async def create_or_get(
     tx: Tx, vault: Vault, provider: str, provider_ref: str, clock: Clock
 ) -> UUID:
     """The citizen a provider means; made, with a fresh 32-byte secret, when first seen."""
-    known = await find(tx, provider, provider_ref)
+    known = await find(tx, vault, provider, provider_ref)
     if known is not None:
         return known
     citizen_id = new_id()
@@ -46,12 +51,12 @@ async def create_or_get(
            RETURNING citizen_id""",
         citizen_id,
         provider,
-        provider_ref_hash(provider, provider_ref),
+        provider_ref_hash(vault, provider, provider_ref),
         clock.now(),
     )
     if made is None:
         # Another transaction was first and has committed by now: its row is the person's.
-        other = await find(tx, provider, provider_ref)
+        other = await find(tx, vault, provider, provider_ref)
         if other is None:
             raise LookupError(f"citizen {provider} was created and erased at the same time")
         return other
@@ -71,6 +76,8 @@ async def secrets_of(tx: Tx, vault: Vault, citizen_ids: list[UUID]) -> dict[UUID
         citizen_ids,
     )
     return {
-        row["citizen_id"]: vault.open(row["secret_sealed"], secret_context(row["citizen_id"]))
+        row["citizen_id"]: vault.open_sealed(
+            row["secret_sealed"], secret_context(row["citizen_id"])
+        )
         for row in rows
     }

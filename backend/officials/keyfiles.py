@@ -5,13 +5,13 @@ The `keystore` member is an Ethereum keystore (version 3), so other tools can op
 """
 
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
 from backend.kit.problems import Problem
 from backend.kit.settings import Profile
+from backend.kit.vault import write_secret_file
 
 FORMAT = "tanhui-official-key-v1"
 
@@ -36,10 +36,8 @@ def write_key_file(path: Path, key: KeyFile) -> None:
         "profile": key.profile,
         "keystore": key.keystore,
     }
-    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(handle, "w", encoding="utf-8") as file:
-        json.dump(document, file, ensure_ascii=False, indent=1)
-        file.write("\n")
+    text = json.dumps(document, ensure_ascii=False, indent=1) + "\n"
+    write_secret_file(path, text.encode())
 
 
 def read_key_file(path: Path, profile: Profile) -> KeyFile:
@@ -48,21 +46,23 @@ def read_key_file(path: Path, profile: Profile) -> KeyFile:
     Raises Problem: 422 `bad-key-file`, 403 `demo-key` (made for the demo, used in production).
     """
     try:
-        raw: Any = json.loads(path.read_text(encoding="utf-8"))
-        document = cast("dict[str, Any]", raw)
-        if document["format"] != FORMAT:
-            raise ValueError(document["format"])
-        key = KeyFile(
-            str(document["official"]),
-            str(document["address"]),
-            str(document["profile"]),
-            dict(document["keystore"]),
-        )
+        key = _parse(json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise Problem(422, "bad-key-file", "读不出签名密钥文件。", file=str(path)) from error
     if profile == "production" and key.profile != "production":
         raise Problem(403, "demo-key", "演示密钥不得用于正式环境。", file=str(path))
     return key
+
+
+def _parse(document: dict[str, Any]) -> KeyFile:
+    if document["format"] != FORMAT:
+        raise ValueError(f"the format is not {FORMAT}")
+    return KeyFile(
+        str(document["official"]),
+        str(document["address"]),
+        str(document["profile"]),
+        dict(document["keystore"]),
+    )
 
 
 def refuse_demo_keys(keys_dir: Path, profile: Profile) -> None:

@@ -9,7 +9,7 @@ from sqlmodel import Field, SQLModel
 class Official(SQLModel, table=True):
     """A person in office, and the address whose key file only they can open."""
 
-    __tablename__ = "official"
+    __tablename__ = "official"  # pyright: ignore[reportAssignmentType]
     __table_args__ = (
         UniqueConstraint("address", name="official_address_key"),
         CheckConstraint("address ~ '^0x[0-9a-f]{40}$'"),

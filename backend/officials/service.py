@@ -3,8 +3,6 @@
 import re
 from dataclasses import dataclass
 
-import asyncpg
-
 from backend.kit.clock import Clock
 from backend.kit.db import Tx
 from backend.kit.problems import Problem
@@ -35,25 +33,23 @@ async def register(
         raise Problem(422, "bad-official", "人员标识或角色不合规定。", official_id=official_id)
     if _ADDRESS.fullmatch(address) is None:
         raise Problem(422, "bad-official", "签名地址应为小写的 0x 加 40 位十六进制。")
-    try:
-        async with tx.savepoint():
-            await tx.execute(
-                """INSERT INTO official (official_id, name, role, address, created_at)
-                   VALUES ($1, $2, $3, $4, $5) ON CONFLICT (official_id) DO NOTHING""",
-                official_id,
-                name,
-                role,
-                address,
-                clock.now(),
-            )
-    except asyncpg.UniqueViolationError as error:
-        raise Problem(
-            409, "official-conflict", "这个签名地址已属于另一位人员。", address=address
-        ) from error
+    await tx.execute(
+        """INSERT INTO official (official_id, name, role, address, created_at)
+           VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING""",
+        official_id,
+        name,
+        role,
+        address,
+        clock.now(),
+    )
     stored = await find(tx, official_id)
     if stored is None or (stored.role, stored.address) != (role, address):
         raise Problem(
-            409, "official-conflict", "人员标识已登记为别的角色或地址。", official_id=official_id
+            409,
+            "official-conflict",
+            "人员标识或签名地址已另有登记。",
+            official_id=official_id,
+            address=address,
         )
     return stored
 

@@ -126,20 +126,30 @@ CREATE TABLE idempotent_answer (
     created_at timestamptz NOT NULL,
     PRIMARY KEY (scope, key_hash)
 );
+
+-- Unlogged: after a crash the counting starts again, which harms nobody.
+CREATE UNLOGGED TABLE rate_hit (
+    caller bytea NOT NULL,
+    second bigint NOT NULL,
+    calls integer NOT NULL,
+    PRIMARY KEY (caller, second)
+);
 """
 
 # Registries are state: the app may change a row, but only the eraser may delete a person's secret.
 GRANTS = """
 GRANT SELECT, INSERT ON partner, partner_key, official, citizen, citizen_secret, citizen_account,
-    consent, binding_code, binding, login_code_used, login, idempotent_answer TO tanhui_app;
-GRANT UPDATE ON partner, partner_key, official, citizen, consent, binding_code, binding, login
+    consent, binding_code, binding, login_code_used, login, idempotent_answer, rate_hit
     TO tanhui_app;
+GRANT UPDATE ON partner, partner_key, official, citizen, consent, binding_code, binding, login,
+    rate_hit TO tanhui_app;
+GRANT DELETE ON rate_hit TO tanhui_app;
 GRANT SELECT ON citizen, citizen_secret, citizen_account TO tanhui_eraser;
 GRANT DELETE ON citizen_secret TO tanhui_eraser;
 """
 
 NAMES = (
-    "idempotent_answer login login_code_used binding binding_code consent citizen_account"
+    "rate_hit idempotent_answer login login_code_used binding binding_code consent citizen_account"
     " citizen_secret citizen official partner_key partner"
 )
 

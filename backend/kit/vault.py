@@ -1,4 +1,4 @@
-"""Secrets at rest: one master key file, sealed values under it, and key files beside it.
+r"""Secrets at rest: one master key file, sealed values under it, and key files beside it.
 
 A sealed value is `0x01 ‖ nonce (12) ‖ SM4-GCM ciphertext ‖ tag (16)`. The key of a context is
 HMAC-SM3(master, "tanhui-vault-v1\\n" ‖ context)[0:16] and the context is authenticated too, so a

@@ -22,5 +22,5 @@ def is_on_curve(x: int, y: int) -> bool:
 
 
 def signed_digest(point: bytes, text: bytes) -> bytes:
-    """e = H(Z ‖ text), where Z binds the user id, the curve and the key (`point` = X ‖ Y)."""
+    """E = H(Z ‖ text), where Z binds the user id, the curve and the key (`point` = X ‖ Y)."""
     return sm3(sm3(_Z_HEAD + point) + text)

@@ -29,7 +29,7 @@ def encode_signature(signature: bytes) -> bytes:
 
 
 def decode_signature(der: bytes) -> bytes:
-    """r ‖ s (64 bytes) of a strictly spelled DER signature, else `BadSignature`."""
+    """R ‖ s (64 bytes) of a strictly spelled DER signature, else `BadSignature`."""
     try:
         tag, body, rest = _take(der)
         r_tag, r, s_der = _take(body)

@@ -1,0 +1,9 @@
+"""The integer expression language of methods and rules (docs/formats.md section 10)."""
+
+from backend.kit.expr.checker import ExprType
+from backend.kit.expr.compiler import Value
+from backend.kit.expr.errors import ErrorKind, ExprError
+from backend.kit.expr.expression import Expression, parse
+from backend.kit.expr.syntax import is_name
+
+__all__ = ["ErrorKind", "ExprError", "ExprType", "Expression", "Value", "is_name", "parse"]

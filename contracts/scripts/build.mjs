@@ -11,7 +11,7 @@ const namespaced = ["CarbonPoints", "RuleRegistry", "EvidenceAnchor"];
 function probeSource() {
   const imports = namespaced.map((name) => `import {${name}} from "src/${name}.sol";`);
   const probes = namespaced.map((name) => `contract ${name}Probe { ${name}.${name}Storage internal state; }`);
-  return ["// SPDX-License-Identifier: UNLICENSED", "pragma solidity 0.8.37;", ...imports, ...probes].join("\n");
+  return ["// SPDX-License-Identifier: Apache-2.0", "pragma solidity 0.8.37;", ...imports, ...probes].join("\n");
 }
 
 /** Type names carry compiler-internal node numbers; without them a layout changes only when storage does. */

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: UNLICENSED
+// SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
 // The proxy of every contract here is OpenZeppelin's, compiled unchanged so that its code hash is the same

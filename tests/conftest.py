@@ -39,10 +39,7 @@ def server() -> Iterator[Server]:
     checkout = hashlib.sha256(os.fsencode(ROOT)).hexdigest()[:8]
     var = Path(tempfile.gettempdir()) / f"tanhui-test-{os.geteuid()}-{checkout}"
     var.mkdir(mode=0o700, exist_ok=True)
-    with pytest.MonkeyPatch.context() as environment:
-        environment.delenv("DATABASE_URL", raising=False)
-        running = attach(var, settings=FAST)
-    with running:
+    with attach(var, database_url="", settings=FAST) as running:
         yield running
 
 
@@ -125,7 +122,7 @@ async def tx(server: Server, shared_database: str) -> AsyncIterator[Tx]:
     try:
         async with database.transaction() as transaction:
             yield transaction
-            raise _Undo
+            raise _Undo  # noqa: TRY301 - the way out that rolls back
     except _Undo:
         pass
     finally:

@@ -109,13 +109,14 @@ def attach(
 ) -> Server:
     """Find or start the server for the state folder `var` and take a lease on it.
 
-    `database_url` and `pg_bin` default to the environment's DATABASE_URL and PG_BIN; `settings`
-    are server settings for a fresh start, such as `{"fsync": "off"}` in tests. Takes up to about
+    `database_url` and `pg_bin` default to the environment's DATABASE_URL and PG_BIN; an empty
+    `database_url` asks for the embedded server whatever the environment says. `settings` are
+    server settings for a fresh start, such as `{"fsync": "off"}` in tests. Takes up to about
     2 s the first time, 0.5 s later, longer only while a crashed server recovers. Raises
     ServerError with the next step in its text. Blocking: call it before the event loop starts,
     or in a thread.
     """
-    given = database_url or os.environ.get("DATABASE_URL")
+    given = os.environ.get("DATABASE_URL") if database_url is None else database_url
     if given:
         return Server(given, None, None)
     place = find_place(var)

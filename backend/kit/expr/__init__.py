@@ -4,6 +4,17 @@ from backend.kit.expr.checker import ExprType
 from backend.kit.expr.compiler import Value
 from backend.kit.expr.errors import ErrorKind, ExprError
 from backend.kit.expr.expression import Expression, parse
+from backend.kit.expr.publication import PublicationRefused, check_at_publication
 from backend.kit.expr.syntax import is_name
 
-__all__ = ["ErrorKind", "ExprError", "ExprType", "Expression", "Value", "is_name", "parse"]
+__all__ = [
+    "ErrorKind",
+    "ExprError",
+    "ExprType",
+    "Expression",
+    "PublicationRefused",
+    "Value",
+    "check_at_publication",
+    "is_name",
+    "parse",
+]

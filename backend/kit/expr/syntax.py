@@ -5,7 +5,7 @@ here and the work is linear in the length of the text, which is at most 512 code
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from backend.kit.expr.errors import ExprError
@@ -17,29 +17,11 @@ INT_MAX = 2**63 - 1
 NAME_LENGTH_MAX = 64
 
 KEYWORDS = frozenset(
-    [
-        "as",
-        "break",
-        "const",
-        "continue",
-        "else",
-        "false",
-        "for",
-        "function",
-        "if",
-        "import",
-        "in",
-        "let",
-        "loop",
-        "namespace",
-        "null",
-        "package",
-        "return",
-        "true",
-        "var",
-        "void",
+    (
+        *("as", "break", "const", "continue", "else", "false", "for", "function", "if", "import"),
+        *("in", "let", "loop", "namespace", "null", "package", "return", "true", "var", "void"),
         "while",
-    ]
+    )
 )
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
@@ -292,3 +274,31 @@ class _Parser:
         token = self._peek
         found = f"{token.text!r}" if token.kind != "end" else "the end"
         return ExprError("syntax", f"{found} cannot stand at character {token.at + 1}")
+
+
+def rename(text: str, new_names: Mapping[str, str]) -> str:
+    """The text of a readable expression with some of its names replaced."""
+    parts: list[str] = []
+    at = 0
+    for token in _tokens(text):
+        if token.kind == "word" and token.text in new_names:
+            parts += (text[at : token.at], new_names[token.text])
+            at = token.at + len(token.text)
+    return "".join((*parts, text[at:]))
+
+
+def literals(node: Node) -> list[int | bool | str]:
+    """All literals of a tree, those of lists included."""
+    match node:
+        case Literal(value):
+            return [value]
+        case Name():
+            return []
+        case Unary(_, operand):
+            return literals(operand)
+        case Binary(_, left, right):
+            return literals(left) + literals(right)
+        case Member(left, members):
+            return literals(left) + list(members)
+        case Choice(condition, yes, no):
+            return literals(condition) + literals(yes) + literals(no)

@@ -107,7 +107,7 @@ class Worker:
             raise
         except self.away as error:
             log("job_waited", job=job.name, error=repr(error)[:300])
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 — one step's fault must not stop the others
             log("job_failed", job=job.name, error=repr(error)[:1000])
         return -1
 

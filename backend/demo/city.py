@@ -104,9 +104,7 @@ async def settle(services: Services, city: City) -> list[dict[str, Any]]:
             await _enter_partner(tx, services, partner, known_keys=known)
         consented_at = whole_second((first_start or now) - CONSENT_AGE)
         people = {
-            name: await citizens.create_or_get(
-                tx, services.vault, "sandbox", name, services.clock
-            )
+            name: await citizens.create_or_get(tx, services.vault, "sandbox", name, services.clock)
             for name in CITIZENS
         }
         entries: list[dict[str, Any]] = []

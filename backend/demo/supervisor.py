@@ -33,7 +33,7 @@ class Supervisor:
     log_dir: Path
     environment: Mapping[str, str]
     restarts: int = 0
-    _children: dict[str, _Child] = field(default_factory=dict)
+    _children: dict[str, _Child] = field(default_factory=dict[str, _Child])
     _stopping: threading.Event = field(default_factory=threading.Event)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 

@@ -49,12 +49,15 @@ class Tour:
     credentials: Credentials
     papers: Path
     show: Callable[[str, str], None]
-    steps: list[Step] = field(default_factory=list)
+    steps: list[Step] = field(default_factory=list[Step])
     http: httpx.Client = field(default_factory=lambda: httpx.Client(timeout=15))
     token: str = ""
     subject: str = ""
     event_id: str = ""
     activity_id: str = ""
+    events: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
+    message_id: str = ""
+    answer: dict[str, Any] = field(default_factory=dict[str, Any])
 
     @property
     def rpc_url(self) -> str:
@@ -115,25 +118,21 @@ class Tour:
             )
             for number in range(BULK_EVENTS if known else 0)
         ]
-        self._events, self._message_id = events, f"tour-{secrets.token_hex(8)}"
-        self._answer = self._door().send_events(events, self._message_id)
+        self.events, self.message_id = events, f"tour-{secrets.token_hex(8)}"
+        self.answer = self._door().send_events(events, self.message_id)
         counts = {
-            "accepted": self._answer["accepted"],
-            "duplicates": self._answer["duplicates"],
-            "rejected": len(self._answer["rejected"]),
+            "accepted": self.answer["accepted"],
+            "duplicates": self.answer["duplicates"],
+            "rejected": len(self.answer["rejected"]),
         }
         if counts != {"accepted": len(events) - 2, "duplicates": 1, "rejected": 1}:
             raise StepFailed(f"the door counted {counts}")
         return counts
 
-    _events: list[dict[str, Any]] = field(default_factory=list)
-    _message_id: str = ""
-    _answer: dict[str, Any] = field(default_factory=dict)
-
     def repeat(self) -> dict[str, Any]:
         """Send the same upload again: the same answer, and nothing counted twice."""
-        again = self._door().send_events(self._events, self._message_id)
-        if again != self._answer:
+        again = self._door().send_events(self.events, self.message_id)
+        if again != self.answer:
             raise StepFailed("the repeated upload was answered differently")
         return {"upload_id": again["upload_id"]}
 

@@ -5,7 +5,7 @@ rooms take a `Tx` and never commit; a flow opens one transaction per unit of wor
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any, Literal, Protocol, cast
@@ -65,7 +65,7 @@ class Tx:
         await self._connection.copy_records_to_table(table, records=records, columns=columns)
 
     @asynccontextmanager
-    async def savepoint(self) -> AsyncIterator[None]:
+    async def savepoint(self) -> AsyncGenerator[None]:
         """Undo only what happens inside, if it raises."""
         async with self._connection.transaction():
             yield
@@ -110,7 +110,7 @@ class Database:
     @asynccontextmanager
     async def transaction(
         self, *, isolation: Isolation = "read_committed", readonly: bool = False
-    ) -> AsyncIterator[Tx]:
+    ) -> AsyncGenerator[Tx]:
         """One transaction: committed when the block ends, undone when it raises."""
         async with self._pool.acquire() as connection:
             plain = cast("_Connection", connection)
@@ -118,7 +118,7 @@ class Database:
                 yield Tx(plain)
 
     @asynccontextmanager
-    async def leadership(self, key: int) -> AsyncIterator["Leadership"]:
+    async def leadership(self, key: int) -> AsyncGenerator["Leadership"]:
         """A connection of its own for a session advisory lock, outside any transaction."""
         async with self._pool.acquire() as connection:
             leadership = Leadership(cast("_Connection", connection), key)

@@ -3,7 +3,7 @@
 import gzip
 import time
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 from urllib.parse import quote
 
 import httpx
@@ -99,7 +99,9 @@ class PartnerDoor:
 
 def _problem_of(answer: httpx.Response) -> dict[str, Any]:
     try:
-        document = answer.json()
+        document: object = answer.json()
     except ValueError:
-        return {"detail": answer.text[:200]}
-    return document if isinstance(document, dict) else {"detail": answer.text[:200]}
+        document = None
+    if isinstance(document, dict):
+        return cast("dict[str, Any]", document)
+    return {"detail": answer.text[:200]}

@@ -16,10 +16,10 @@ class Report:
     events_total: int
     accepted: int = 0
     duplicate: int = 0
-    rejected: Counter[str] = field(default_factory=Counter)
-    refused: Counter[str] = field(default_factory=Counter)
-    left_out: Counter[str] = field(default_factory=Counter)
-    unpaired: Counter[str] = field(default_factory=Counter)
+    rejected: Counter[str] = field(default_factory=Counter[str])
+    refused: Counter[str] = field(default_factory=Counter[str])
+    left_out: Counter[str] = field(default_factory=Counter[str])
+    unpaired: Counter[str] = field(default_factory=Counter[str])
     undecided: int = 0
 
     def rows_accounted(self) -> int:
@@ -62,5 +62,7 @@ class Report:
                 table.add_row(outcome, reason, f"{rows:,}")
         table.add_section()
         adds_up = "✓" if self.rows_accounted() == self.rows_total else "✗"
-        table.add_row("合计 total", f"= 文件行数 rows of the file {adds_up}", f"{self.rows_total:,}")
+        table.add_row(
+            "合计 total", f"= 文件行数 rows of the file {adds_up}", f"{self.rows_total:,}"
+        )
         console.print(table)

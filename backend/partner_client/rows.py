@@ -19,6 +19,7 @@ from backend.partner_client.mapping import (
     FromColumn,
     Mapping,
     MappingError,
+    Pair,
     Places,
 )
 
@@ -41,10 +42,10 @@ class Prepared:
     + `unpaired`. `rows_of[event id]` says how many rows an event took.
     """
 
-    events: list[dict[str, Any]] = field(default_factory=list)
-    rows_of: dict[str, int] = field(default_factory=dict)
-    left_out: Counter[str] = field(default_factory=Counter)
-    unpaired: Counter[str] = field(default_factory=Counter)
+    events: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
+    rows_of: dict[str, int] = field(default_factory=dict[str, int])
+    left_out: Counter[str] = field(default_factory=Counter[str])
+    unpaired: Counter[str] = field(default_factory=Counter[str])
     rows_total: int = 0
 
 
@@ -61,7 +62,7 @@ def prepare(
     maker = _EventMaker(mapping, places, subjects, shift_days)
     prepared = Prepared()
     kept = list(_kept_rows(path, mapping, prepared))
-    units = _pairs(kept, mapping, prepared) if mapping.pair else ((row,) for row in kept)
+    units = _pairs(kept, mapping.pair, prepared) if mapping.pair else ((row,) for row in kept)
     for unit in units:
         try:
             event = maker.event(unit)
@@ -132,11 +133,9 @@ def _values_of(raw: dict[str, str], mapping: Mapping, zone: ZoneInfo) -> Values:
 
 
 def _pairs(
-    rows: Sequence[Values], mapping: Mapping, prepared: Prepared
+    rows: Sequence[Values], pair: Pair, prepared: Prepared
 ) -> Iterator[tuple[Values, Values]]:
     """Join each `then` row to the latest open `first` row of the same person, in time order."""
-    pair = mapping.pair
-    assert pair is not None
     # The sort is stable: rows of the same second keep the file's order.
     ordered = sorted(rows, key=lambda row: (str(row[pair.by]), row[pair.order]))
     waiting: Values | None = None

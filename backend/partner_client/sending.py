@@ -128,7 +128,5 @@ def _outcomes(
         time.sleep(0.5)
 
 
-def _reason_of(problem: Any) -> str:
-    if isinstance(problem, dict):
-        return str(problem.get("type", "unnamed")).rpartition("/")[2]
-    return str(problem)
+def _reason_of(problem: dict[str, Any]) -> str:
+    return str(problem.get("type", "unnamed")).rpartition("/")[2]

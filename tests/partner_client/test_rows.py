@@ -1,0 +1,196 @@
+"""Goal: every row of a file is accounted for by name, and pairing is what a person would do.
+
+Method: small files with one quirk each, then the real Shenzhen taps against a count made straight
+from the files by other means.
+"""
+
+import csv
+import json
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from backend.partner_client import MappingError, Prepared, prepare, read_mapping
+from backend.partner_client.rows import distance_m
+
+MAPPING = Path(__file__).parents[2] / "docs" / "mappings" / "shenzhen-metro-taps.yaml"
+HEADER = "card_no,deal_date,deal_type,station\n"
+STATIONS = {
+    "l": [
+        {
+            "st": [
+                {"n": "太安", "sl": "114.1236,22.5714"},
+                {"n": "田贝", "sl": "114.1215,22.5668"},
+            ]
+        }
+    ]
+}
+TOKENS = ["token-a", "token-b", "token-c"]
+
+
+def prepared(tmp_path: Path, *lines: str, shift_days: int = 0) -> Prepared:
+    data = tmp_path / "taps.csv"
+    data.write_text(HEADER + "".join(line + "\n" for line in lines), "utf-8")
+    (tmp_path / "szmc.net-metro.json").write_text(json.dumps(STATIONS), "utf-8")
+    return prepare(data, read_mapping(MAPPING), MAPPING.parent, TOKENS, shift_days)
+
+
+def tap(card: str, at: str, kind: str, station: str) -> str:
+    return f"{card},2018-09-01 {at},{kind},{station}"
+
+
+def test_entry_and_exit_become_one_event(tmp_path: Path) -> None:
+    found = prepared(
+        tmp_path,
+        tap("A", "08:20:00", "地铁出站", "田贝站"),
+        tap("A", "08:00:00", "地铁入站", "太安"),
+        shift_days=1,
+    )
+    (event,) = found.events
+    assert event["time"] == "2018-09-02T08:20:00+08:00"
+    assert event["originaltime"] == "2018-09-01T08:20:00+08:00"
+    assert 500 < event["data"]["distance_m"] < 600
+    assert event["subject"] in TOKENS
+    assert found.rows_of == {event["id"]: 2}
+
+
+def test_unshifted_events_carry_no_original_time(tmp_path: Path) -> None:
+    found = prepared(
+        tmp_path,
+        tap("A", "08:00:00", "地铁入站", "太安"),
+        tap("A", "08:20:00", "地铁出站", "田贝"),
+    )
+    assert "originaltime" not in found.events[0]
+
+
+def test_what_stays_alone_is_named(tmp_path: Path) -> None:
+    found = prepared(
+        tmp_path,
+        tap("A", "08:00:00", "地铁入站", "太安"),
+        tap("A", "09:00:00", "地铁入站", "太安"),
+        tap("B", "08:00:00", "地铁出站", "田贝"),
+    )
+    assert found.events == []
+    assert found.unpaired == {"entry-without-exit": 2, "exit-without-entry": 1}
+
+
+@pytest.mark.parametrize(
+    ("station", "reason"),
+    [("", "station-empty"), ("无名", "station-unknown"), ("?I岭", "station-damaged")],
+)
+def test_a_bad_station_is_named_not_sent(tmp_path: Path, station: str, reason: str) -> None:
+    found = prepared(
+        tmp_path,
+        tap("A", "08:00:00", "地铁入站", station),
+        tap("A", "08:20:00", "地铁出站", "田贝"),
+    )
+    assert (found.events, found.left_out) == ([], {reason: 2})
+
+
+def test_other_rows_and_repeated_rows_are_named(tmp_path: Path) -> None:
+    bus = tap("A", "08:00:00", "巴士", "M506")
+    found = prepared(tmp_path, bus, bus, "A,yesterday,地铁入站,太安")
+    assert found.left_out == {"not-a-metro-tap": 1, "duplicate-row": 1, "at-unreadable": 1}
+
+
+def test_a_missing_column_is_a_named_error(tmp_path: Path) -> None:
+    data = tmp_path / "taps.csv"
+    data.write_text("card_no,deal_date\nA,2018-09-01 08:00:00\n", "utf-8")
+    (tmp_path / "szmc.net-metro.json").write_text(json.dumps(STATIONS), "utf-8")
+    with pytest.raises(MappingError, match="no column deal_type, station"):
+        prepare(data, read_mapping(MAPPING), MAPPING.parent, TOKENS, 0)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("tanhui-mapping-v1", "tanhui-mapping-v9", "format"),
+        ("time: then.at", "time: last.at", "last.at"),
+        ("seed: 20180901", "seed: soon", "seed"),
+        ("pair:", "pairs:", "pairs"),
+        ("format:", "format: [", "not YAML"),
+    ],
+)
+def test_a_faulty_mapping_says_where(tmp_path: Path, old: str, new: str, said: str) -> None:
+    path = tmp_path / "mapping.yaml"
+    path.write_text(MAPPING.read_text("utf-8").replace(old, new, 1), "utf-8")
+    with pytest.raises(MappingError, match=said):
+        read_mapping(path)
+
+
+@given(st.lists(st.tuples(st.sampled_from("AB"), st.sampled_from(["地铁入站", "地铁出站"]),
+                          st.integers(0, 59)), max_size=20))  # fmt: skip
+def test_every_row_is_counted_once(tmp_path_factory: pytest.TempPathFactory, taps: list) -> None:
+    lines = [tap(card, f"08:{minute:02d}:00", kind, "太安") for card, kind, minute in taps]
+    found = prepared(tmp_path_factory.mktemp("taps"), *lines)
+    counted = sum(found.rows_of.values()) + found.left_out.total() + found.unpaired.total()
+    assert counted == found.rows_total == len(taps)
+
+
+def test_distance_is_symmetric_and_a_known_length() -> None:
+    here, there = (114.0, 22.0), (114.0, 23.0)
+    assert distance_m(here, there) == distance_m(there, here)
+    # One degree of a meridian on the mean radius: π·R/180.
+    assert distance_m(here, there) == 111_195
+    assert distance_m(here, here) == 0
+
+
+def independent_count(taps: Path, stations: Path) -> Counter[str]:
+    """Outcomes counted straight from the files, by card, without the product's code."""
+    known = {s["n"] for line in json.loads(stations.read_text("utf-8"))["l"] for s in line["st"]}
+    with taps.open(encoding="utf-8", newline="") as file:
+        raw = [tuple(row.values()) for row in csv.DictReader(file)]
+    rows = list(dict.fromkeys(raw))
+    counts: Counter[str] = Counter({"duplicate-row": len(raw) - len(rows)})
+    by_card: dict[str, list[tuple[str, str, str]]] = {}
+    for row in rows:
+        if row[2] == "巴士":
+            counts["not-a-metro-tap"] += 1
+        else:
+            by_card.setdefault(row[0], []).append((row[1], row[2], row[7].removesuffix("站")))
+    for taps_of_card in by_card.values():
+        taps_of_card.sort(key=lambda tap: tap[0])
+        kinds = [kind for _, kind, _ in taps_of_card]
+        paired: set[int] = set()
+        for number in range(1, len(kinds)):
+            if (kinds[number - 1], kinds[number]) == ("地铁入站", "地铁出站"):
+                paired |= {number - 1, number}
+                names = (taps_of_card[number - 1][2], taps_of_card[number][2])
+                counts[_trip_outcome(names, known)] += 2
+        for number, kind in enumerate(kinds):
+            if number not in paired:
+                entry = kind == "地铁入站"
+                counts["entry-without-exit" if entry else "exit-without-entry"] += 1
+    return counts
+
+
+def _trip_outcome(names: tuple[str, str], known: set[str]) -> str:
+    for name in names:
+        if not name:
+            return "station-empty"
+        if name not in known:
+            return "station-damaged" if "?" in name else "station-unknown"
+    return "same-station" if names[0] == names[1] else "trip"
+
+
+@pytest.mark.realdata
+def test_the_shenzhen_taps_agree_with_a_count_straight_from_the_file(real_data: Path) -> None:
+    folder = real_data / "transit"
+    taps = folder / "szt_taps_2018-09-01.csv"
+    expected = independent_count(taps, folder / "szmc.net-metro.json")
+    found = prepare(taps, read_mapping(MAPPING), MAPPING.parent, TOKENS, 0)
+    still = sum(1 for event in found.events if event["data"]["distance_m"] == 0)
+    seen = Counter(
+        {
+            "trip": 2 * (len(found.events) - still),
+            "same-station": 2 * still,
+            **found.left_out,
+            **found.unpaired,
+        }
+    )
+    assert seen == expected
+    assert seen.total() == found.rows_total == 15_672
+    assert (expected["entry-without-exit"], expected["exit-without-entry"]) == (3_783, 3_556)

@@ -13,6 +13,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from .errors import ServerError
@@ -74,7 +75,8 @@ class Cluster:
         pid = self.pid()
         if pid is None:
             return
-        os.kill(pid, signal.SIGINT)  # what `pg_ctl -m fast stop` sends
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGINT)  # what `pg_ctl -m fast stop` sends
         self._wait_for_end(pid)
 
     def pid(self) -> int | None:
@@ -91,14 +93,15 @@ class Cluster:
 
     def _is_server(self, pid: int) -> bool:
         """Whether that process is alive and a server over our data folder."""
+        ours = os.fsencode(self.place.data)
         try:
-            command = Path(f"/proc/{pid}/cmdline").read_bytes()
+            return ours in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
         except (FileNotFoundError, ProcessLookupError):
             if Path("/proc/self/cmdline").exists():
                 return False
-            ps = ["/bin/ps", "-o", "command=", "-p", str(pid)]
-            command = subprocess.run(ps, capture_output=True, check=False).stdout
-        return os.fsencode(self.place.data) in command
+        # A machine without /proc, such as macOS.
+        ps = ["/bin/ps", "-o", "command=", "-p", str(pid)]
+        return ours in subprocess.run(ps, capture_output=True, check=False).stdout
 
     def _settled(self) -> int | None:
         """The server's process id once it takes connections; None when none is or stays there."""

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .errors import ServerError
+from .lease import Lease, exclusive
 
 ROOT_BASE = Path("/var/lib/tanhui/pg")
 USERS = ("tanhui", "postgres", "nobody")
@@ -65,7 +66,10 @@ def find_place(var: Path) -> Place:
             f"{var / 'pg'} belongs to {_owner_name(var / 'pg' / 'data')}, but this is root: run as "
             "that user, or choose another folder with TANHUI_VAR"
         )
-    home = ROOT_BASE / "data" / _installation(var)
+    link = var / "pg"
+    link.mkdir(parents=True, exist_ok=True)
+    with exclusive(link):
+        home = ROOT_BASE / "data" / _installation(var)
     user = _unprivileged_user(home / "data")
     ROOT_BASE.mkdir(parents=True, exist_ok=True, mode=0o755)
     for folder in (home.parent, home):
@@ -169,8 +173,7 @@ def _installation(var: Path) -> str:
     else:
         _sweep(var)
         name = secrets.token_hex(8)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    fresh = file.with_suffix(f".{os.getpid()}")
+    fresh = file.with_suffix(".new")
     fresh.write_text(json.dumps({"id": name, "var": str(var)}))
     fresh.replace(file)
     return name
@@ -182,7 +185,6 @@ def _sweep(var: Path) -> None:
     Data in use is left alone, and so is data of a `var` that is merely out of sight.
     """
     from .cluster import Cluster
-    from .lease import Lease, exclusive
 
     for note in (ROOT_BASE / "data").glob("*/var"):
         home = note.parent

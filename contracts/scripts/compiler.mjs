@@ -13,7 +13,7 @@ export const contractNames = ["CarbonPoints", "RuleRegistry", "EvidenceAnchor", 
 export const settings = {
   evmVersion: "cancun",
   optimizer: { enabled: true, runs: 1_000_000 },
-  viaIR: true,
+  viaIR: false,
   // No metadata in the bytecode: the same sources give the same bytes on every machine.
   metadata: { bytecodeHash: "none", appendCBOR: false },
 };

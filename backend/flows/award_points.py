@@ -1,0 +1,344 @@
+"""evidence → reduction → award → posting: recorded events become points, many in one commit.
+
+Events come as outbox rows of topic `award`, one for each upload. Everything an award changes is
+written in one transaction: the decision, the award with every value used, the transfer and its
+postings, balances, lots, counters, the budget's purse, and the row that asks for a leaf. A worker
+killed anywhere leaves nothing half done, and an outbox row delivered twice adds nothing.
+
+Locks are taken in one order: outbox rows, purses (or whole budgets), people, consents, then the
+balances all people share.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from uuid import UUID
+
+import asyncpg  # pyright: ignore[reportMissingTypeStubs] - it ships none
+
+from backend import citizens, evidence, incentive, ledger, methodology
+from backend.evidence import Decision, EvidenceRow
+from backend.flows.person_lock import lock_people
+from backend.incentive import Award, CounterBook, CounterKey, LeaseShort, Purses, RuleInForce
+from backend.kit import outbox
+from backend.kit.clock import Clock
+from backend.kit.db import Database, Tx
+from backend.kit.ids import new_ids
+from backend.kit.logs import log
+from backend.kit.vault import Vault
+
+TOPIC = "award"
+EVENTS_MAX = 10_000
+"""Events decided in one commit."""
+ITEMS_MAX = 1_000
+ATTEMPTS_MAX = 8
+RETRY_IN_S = 60
+
+
+@dataclass(slots=True)
+class Counts:
+    """What one call did. `events` = awarded + refused; `points` is the sum of the awards."""
+
+    items: int = 0
+    events: int = 0
+    awarded: int = 0
+    refused: Counter[str] = field(default_factory=Counter[str])
+    points: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Quantified:
+    """An event with its reduction and the rules that may pay for it."""
+
+    row: EvidenceRow
+    method: methodology.Method
+    quantity: methodology.Quantified
+    rules: list[RuleInForce]
+
+
+@dataclass(slots=True)
+class _Decided:
+    """What a batch comes to, before anything is written."""
+
+    decisions: list[Decision] = field(default_factory=list[Decision])
+    awards: list[Award] = field(default_factory=list[Award])
+    points: list[ledger.PointAward] = field(default_factory=list[ledger.PointAward])
+
+
+async def award_once(
+    db: Database, vault: Vault, clock: Clock, *, limit: int = EVENTS_MAX
+) -> Counts:
+    """Decide the oldest waiting uploads, up to about `limit` events; zero counts when idle.
+
+    Any number of workers may call it at the same time. Errors of the database pass through and
+    leave the work where it was.
+    """
+    exact = False
+    for attempt in range(ATTEMPTS_MAX):
+        try:
+            async with db.transaction() as tx:
+                counts = await _award_waiting(tx, vault, clock.now(), limit, exact=exact)
+        except LeaseShort as short:
+            exact = not await _lease(db, short) or attempt >= ATTEMPTS_MAX // 2
+        except asyncpg.DeadlockDetectedError:
+            log("award_deadlocked", attempt=attempt)
+        else:
+            if counts.items:
+                log("points_awarded", **asdict(counts))
+            return counts
+    return Counts()
+
+
+async def _lease(db: Database, short: LeaseShort) -> bool:
+    """Top up the purses that fell short; False if some budget cannot cover it."""
+    async with db.transaction() as tx:
+        granted = {
+            key: await incentive.lease(tx, key, points)
+            for key, points in sorted(short.shortfalls.items())
+        }
+    return all(granted[key] >= points for key, points in short.shortfalls.items())
+
+
+async def _award_waiting(tx: Tx, vault: Vault, now: datetime, limit: int, *, exact: bool) -> Counts:
+    counts = Counts()
+    rows: list[EvidenceRow] = []
+    finished: list[int] = []
+    for item in await outbox.take(tx, TOPIC, ITEMS_MAX):
+        if rows and len(rows) + int(item.payload["count"]) > limit:
+            break
+        try:
+            rows += await evidence.load_upload(tx, vault, UUID(item.payload["upload_id"]))
+            finished.append(item.id)
+        except evidence.EvidenceDamaged as damaged:
+            # An operator has to look; other uploads go on.
+            log("evidence_damaged", evidence_id=damaged.evidence_id)
+            await outbox.fail(tx, item.id, str(damaged), RETRY_IN_S)
+    if rows:
+        await _award_by_halves(tx, vault, now, rows, counts, exact=exact)
+    await outbox.done(tx, finished)
+    counts.items = len(finished)
+    return counts
+
+
+# What a row's own content can cause. Anything else (a lost connection, a full disk, a deadlock)
+# concerns no row and passes through.
+_POISON = (
+    asyncpg.DataError,
+    asyncpg.IntegrityConstraintViolationError,
+    asyncpg.ProgramLimitExceededError,
+    ArithmeticError,
+    LookupError,
+    TypeError,
+    ValueError,
+)
+
+
+async def _award_by_halves(
+    tx: Tx, vault: Vault, now: datetime, rows: Sequence[EvidenceRow], counts: Counts, *, exact: bool
+) -> None:
+    """Award a batch; if a row poisons it, halve until that row stands alone and refuse it."""
+    try:
+        async with tx.savepoint():
+            decided = await _award_rows(tx, vault, now, rows, exact=exact)
+    except _POISON as error:
+        if len(rows) > 1:
+            middle = len(rows) // 2
+            for half in (rows[:middle], rows[middle:]):
+                await _award_by_halves(tx, vault, now, half, counts, exact=exact)
+            return
+        log("poison_event_refused", evidence_id=rows[0].evidence_id, error=type(error).__name__)
+        decided = _Decided([_refusal(rows[0], "rule-error", now)])
+        await evidence.decide(tx, decided.decisions)
+    counts.events += len(decided.decisions)
+    counts.awarded += sum(d.state == "awarded" for d in decided.decisions)
+    counts.refused.update(d.reason for d in decided.decisions if d.reason is not None)
+    counts.points += sum(award.amount for award in decided.awards)
+
+
+async def _award_rows(
+    tx: Tx, vault: Vault, now: datetime, rows: Sequence[EvidenceRow], *, exact: bool
+) -> _Decided:
+    """Decide and write one batch: the sentence of this flow."""
+    methods = await methodology.calendar(tx)
+    rules = await incentive.calendar(tx)
+    decided = _Decided()
+    quantified = _quantify(rows, methods, rules, now, decided)
+    purses = await incentive.open_purses(
+        tx, {_budget(q.row, rule) for q in quantified for rule in q.rules}, exact=exact
+    )
+    await lock_people(tx, {row.citizen_id for row in rows})
+    states = await evidence.states_of(tx, [row.evidence_id for row in rows])
+    known = {evidence_id for evidence_id, state in states.items() if state != "recorded"}
+    standing = await citizens.standing_since(
+        tx, {(row.citizen_id, row.partner_id, row.scenario) for row in rows}
+    )
+    due = [q for q in quantified if q.row.evidence_id not in known]
+    decided.decisions = [d for d in decided.decisions if d.evidence_id not in known]
+    book = await incentive.read_counters(
+        tx, {key for q in due for rule in q.rules for key in _counter_keys(q.row, rule).values()}
+    )
+    ids = iter(new_ids(2 * sum(len(q.rules) for q in due)))
+    for q in sorted(due, key=lambda q: (q.row.occurred_at, q.row.evidence_id)):
+        since = standing.get((q.row.citizen_id, q.row.partner_id, q.row.scenario))
+        if since is None or q.row.occurred_at < since:
+            decided.decisions.append(_refusal(q.row, "consent-withdrawn", now, q))
+            continue
+        reasons = [_award_one(q, rule, book, purses, ids, decided) for rule in q.rules]
+        refused = None if None in reasons else reasons[0]
+        decided.decisions.append(_decision(q, refused, now))
+    purses.check()
+    await _write(tx, vault, now, decided, book, purses)
+    return decided
+
+
+def _quantify(
+    rows: Sequence[EvidenceRow],
+    methods: methodology.MethodCalendar,
+    rules: incentive.RuleCalendar,
+    now: datetime,
+    decided: _Decided,
+) -> list[_Quantified]:
+    """Reductions of the events that have one; the others are refused with a reason."""
+    quantified: list[_Quantified] = []
+    in_force = {day: rules.in_force(day) for day in {row.city_day for row in rows}}
+    for row in rows:
+        method = methods.in_force(row.scenario, row.city_day)
+        if row.data is None:
+            decided.decisions.append(_refusal(row, "evidence-erased", now))
+        elif method is None:
+            decided.decisions.append(_refusal(row, "no-method-in-force", now))
+        else:
+            quantity = methodology.quantify(method, row.data)
+            if isinstance(quantity, methodology.Refused):
+                decided.decisions.append(_refusal(row, quantity.reason, now))
+                continue
+            q = _Quantified(row, method, quantity, in_force[row.city_day])
+            if q.rules:
+                quantified.append(q)
+            else:
+                decided.decisions.append(_refusal(row, "no-rule-in-force", now, q))
+    return quantified
+
+
+def _award_one(
+    q: _Quantified,
+    in_force: RuleInForce,
+    book: CounterBook,
+    purses: Purses,
+    ids: Iterator[UUID],
+    decided: _Decided,
+) -> str | None:
+    """Apply one programme's rule to one event; the reason if it pays nothing because of it."""
+    row, rule = q.row, in_force.rule
+    keys = _counter_keys(row, in_force)
+    data = row.data or {}
+    counters = {name: book.read(keys[name]) for name in rule.needs.counters}
+    reduction = incentive.Reduction(
+        q.quantity.reduction_mg, row.scenario, row.evidence_level, q.method.status
+    )
+    paid = incentive.apply_rule(rule, reduction, data, {}, counters)
+    if isinstance(paid, incentive.RuleRefused):
+        return paid.reason
+    used_before = tuple(book.read(keys[f"points_{cap.window}"]) for cap in rule.caps)
+    amount, cut_by = incentive.cut(rule.caps, paid.points_before_caps, used_before)
+    if amount:
+        refusal = purses.refusal(_budget(row, in_force), amount)
+        if refusal is not None:
+            return refusal
+        purses.spend(_budget(row, in_force), amount)
+    for name, by in incentive.counted(in_force.counters, amount).items():
+        book.add(keys[name], by)
+    award_id, transfer_id = next(ids), next(ids)
+    decided.awards.append(
+        Award(
+            award_id=award_id,
+            evidence_id=row.evidence_id,
+            citizen_id=row.citizen_id,
+            city_day=row.city_day,
+            rule=rule,
+            rule_rows=paid.rows,
+            points_before_caps=paid.points_before_caps,
+            amount=amount,
+            method_id=q.method.id,
+            method_version=q.method.version,
+            method_digest=q.method.digest,
+            reduction=reduction,
+            origin=row.origin,
+            inputs={**q.quantity.inputs, **paid.inputs},
+            history=q.quantity.history,
+            counters=counters,
+            used_before=used_before,
+            cut_by=cut_by,
+            transfer_id=transfer_id if amount else None,
+        )
+    )
+    if amount:
+        expiry_months = in_force.programme.expiry_months
+        decided.points.append(
+            ledger.PointAward(
+                transfer_id=transfer_id,
+                citizen_id=row.citizen_id,
+                points_class=rule.points_class,
+                amount=amount,
+                programme_id=rule.programme,
+                rule_id=rule.id,
+                rule_version=rule.version,
+                city_day=row.city_day,
+                expiry_month=ledger.expiry_month_of(row.city_day, expiry_months),
+            )
+        )
+    return None
+
+
+async def _write(
+    tx: Tx, vault: Vault, now: datetime, decided: _Decided, book: CounterBook, purses: Purses
+) -> None:
+    """Everything the batch changes; the rows that all people share come last."""
+    await evidence.decide(tx, decided.decisions)
+    await incentive.store_awards(tx, decided.awards, now)
+    await incentive.write_counters(tx, book)
+    await incentive.close_purses(tx, purses)
+    if not decided.points:
+        return
+    for points_class in sorted({award.points_class for award in decided.points}):
+        people = {a.citizen_id for a in decided.points if a.points_class == points_class}
+        await citizens.accounts_of(tx, vault, people, points_class)
+    await tx.copy(
+        "unsealed", ("kind", "ref", "queued_at"), [(1, a.transfer_id, now) for a in decided.points]
+    )
+    await ledger.award_points(tx, decided.points, now)
+
+
+def _budget(row: EvidenceRow, in_force: RuleInForce) -> incentive.BudgetKey:
+    programme = in_force.programme
+    period = incentive.budget_period(programme.budget_period, row.city_day)
+    return programme.programme_id, period
+
+
+def _counter_keys(row: EvidenceRow, in_force: RuleInForce) -> dict[str, CounterKey]:
+    programme_id = in_force.programme.programme_id
+    return {
+        name: (row.citizen_id, programme_id, name, incentive.period_of(name, row.city_day))
+        for name in in_force.counters
+    }
+
+
+def _refusal(
+    row: EvidenceRow, reason: str, now: datetime, q: _Quantified | None = None
+) -> Decision:
+    if q is not None:
+        return _decision(q, reason, now)
+    return Decision(row.evidence_id, "refused", reason, None, None, None, now)
+
+
+def _decision(q: _Quantified, reason: str | None, now: datetime) -> Decision:
+    return Decision(
+        q.row.evidence_id,
+        "awarded" if reason is None else "refused",
+        reason,
+        q.method.id,
+        q.method.version,
+        q.quantity.reduction_mg,
+        now,
+    )

@@ -1,0 +1,103 @@
+"""Counters per person and programme: how much already happened in the event's day, month, year.
+
+A counter is named `<what>_<window>`: `points` are the points awarded after caps, `awards` the
+awarded events, those of 0 points included. Caps read the `points` counters, so that a new
+version of a rule with other names for its caps does not start from zero. A reversal gives
+nothing back: counters equal the sum over all awards ever made.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+from uuid import UUID
+
+from backend.kit.db import Tx
+
+WINDOWS = ("day", "month", "year")
+COUNTERS = tuple(f"{what}_{window}" for what in ("points", "awards") for window in WINDOWS)
+
+_PERIOD_CHARACTERS = {"day": 10, "month": 7, "year": 4}
+
+CounterKey = tuple[UUID, str, str, str]
+"""(citizen_id, programme_id, name, period)"""
+
+
+def period_of(name: str, city_day: date) -> str:
+    """The period a counter belongs to: `2026-11-22`, `2026-11` or `2026`."""
+    return city_day.isoformat()[: _PERIOD_CHARACTERS[name.rpartition("_")[2]]]
+
+
+@dataclass(slots=True)
+class CounterBook:
+    """The counters of a batch in memory, read under the person's lock and written back once."""
+
+    values: dict[CounterKey, int]
+    changed: set[CounterKey]
+
+    def read(self, key: CounterKey) -> int:
+        """The present value; 0 before the first award."""
+        return self.values.get(key, 0)
+
+    def add(self, key: CounterKey, by: int) -> None:
+        """Count on."""
+        self.values[key] = self.values.get(key, 0) + by
+        self.changed.add(key)
+
+
+async def read_counters(tx: Tx, keys: Iterable[CounterKey]) -> CounterBook:
+    """The counters of these keys; the caller holds the locks of the persons concerned."""
+    wanted = list(set(keys))
+    rows = await tx.fetch(
+        """SELECT citizen_id, programme_id, name, period, value
+           FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[])
+                AS k (citizen_id, programme_id, name, period)
+           JOIN counter USING (citizen_id, programme_id, name, period)""",
+        *_columns(wanted),
+    )
+    values = {
+        (r["citizen_id"], r["programme_id"], r["name"], r["period"]): int(r["value"]) for r in rows
+    }
+    return CounterBook(values, set())
+
+
+async def write_counters(tx: Tx, book: CounterBook) -> None:
+    """Store what changed, in the commit of the awards that changed it."""
+    keys = sorted(book.changed)
+    if not keys:
+        return
+    await tx.execute(
+        """INSERT INTO counter (citizen_id, programme_id, name, period, value)
+           SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::bigint[])
+           ON CONFLICT (citizen_id, programme_id, name, period)
+           DO UPDATE SET value = excluded.value""",
+        *_columns(keys),
+        [book.values[key] for key in keys],
+    )
+
+
+async def backfill_counters(tx: Tx, programme_id: str, names: Sequence[str]) -> None:
+    """Count from the stored awards, for counters that no earlier rule version kept."""
+    for name in names:
+        what, _, window = name.rpartition("_")
+        await tx.execute(
+            """INSERT INTO counter (citizen_id, programme_id, name, period, value)
+               SELECT citizen_id, programme_id, $2, left(city_day::text, $3),
+                      CASE WHEN $4 THEN sum(amount) ELSE count(*) END
+               FROM award WHERE programme_id = $1 GROUP BY 1, 2, 4
+               ON CONFLICT (citizen_id, programme_id, name, period)
+               DO UPDATE SET value = excluded.value""",
+            programme_id,
+            name,
+            _PERIOD_CHARACTERS[window],
+            what == "points",
+        )
+
+
+def counted(names: Iterable[str], amount: int) -> Mapping[str, int]:
+    """What one award adds to each of the named counters."""
+    return {name: amount if name.startswith("points_") else 1 for name in names}
+
+
+def _columns(keys: Sequence[CounterKey]) -> list[list[Any]]:
+    return [[key[at] for key in keys] for at in range(4)]

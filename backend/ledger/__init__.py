@@ -1,0 +1,29 @@
+"""Ledger: who holds what, as postings between accounts, with lots that lapse by month."""
+
+from backend.ledger import chart
+from backend.ledger.journal import PointAward, expiry_month_of
+from backend.ledger.replay import Difference, replay
+from backend.ledger.service import (
+    Balance,
+    LedgerError,
+    Reversal,
+    award_points,
+    balance_of,
+    debts_of,
+    reverse_award,
+)
+
+__all__ = [
+    "Balance",
+    "Difference",
+    "LedgerError",
+    "PointAward",
+    "Reversal",
+    "award_points",
+    "balance_of",
+    "chart",
+    "debts_of",
+    "expiry_month_of",
+    "replay",
+    "reverse_award",
+]

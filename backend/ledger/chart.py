@@ -1,0 +1,77 @@
+"""The chart of accounts: every account the ledger knows, spelled in one place.
+
+    programme:<id>:issued     where a programme's points come from; its output is what it issued
+    citizen:<uuid>:points     what a person can spend, equal to the sum of their open lots
+    citizen:<uuid>:debt       what a person owes after a reversal of spent points; never above 0
+    class:<class>:reversed    where reversed points end
+    class:<class>:expired     where lapsed points end
+    class:<class>:redeemed    where spent points end
+    class:<class>:erased      where the points of an erased person end
+
+An asset is `POINT/<class>`: whole points of one class, which never mix with another class's.
+"""
+
+import re
+from dataclasses import dataclass
+from typing import Literal, cast
+from uuid import UUID
+
+Kind = Literal["programme", "citizen", "class"]
+
+_ENDS = {
+    "programme": ("issued",),
+    "citizen": ("points", "debt"),
+    "class": ("reversed", "expired", "redeemed", "erased"),
+}
+_ID = re.compile(r"[a-z][a-z0-9.-]{0,31}")
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """An account read from its spelling: what it belongs to, whose it is, and what it holds."""
+
+    kind: Kind
+    owner: str
+    holds: str
+
+    def __str__(self) -> str:
+        return f"{self.kind}:{self.owner}:{self.holds}"
+
+
+def parse(text: str) -> Account:
+    """The account a spelling names. Raises ValueError if it is not in the chart."""
+    kind, _, rest = text.partition(":")
+    owner, _, holds = rest.rpartition(":")
+    if holds not in _ENDS.get(kind, ()):
+        raise ValueError(f"{text!r} is not in the chart of accounts")
+    if kind == "citizen":
+        if str(UUID(owner)) != owner:
+            raise ValueError(f"{owner!r} is not a citizen's id")
+    elif _ID.fullmatch(owner) is None:
+        raise ValueError(f"{owner!r} is not an id")
+    return Account(cast("Kind", kind), owner, holds)
+
+
+def asset(points_class: str) -> str:
+    """Whole points of one class."""
+    return f"POINT/{points_class}"
+
+
+def programme_issued(programme_id: str) -> str:
+    """Where a programme's points come from."""
+    return f"programme:{programme_id}:issued"
+
+
+def citizen_points(citizen_id: UUID) -> str:
+    """What a person can spend."""
+    return f"citizen:{citizen_id}:points"
+
+
+def citizen_debt(citizen_id: UUID) -> str:
+    """What a person owes: output − input of this account."""
+    return f"citizen:{citizen_id}:debt"
+
+
+def class_reversed(points_class: str) -> str:
+    """Where reversed points of a class end."""
+    return f"class:{points_class}:reversed"

@@ -1,0 +1,249 @@
+"""Award, reverse and read: the only code that writes the journal, balances and lots.
+
+Callers hold the lock of every person concerned (`lock_people` of the flows), so that what is
+read here about a person stands still until the transaction ends.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any
+from uuid import UUID
+
+from backend.kit.db import Tx
+from backend.ledger import chart
+from backend.ledger.journal import (
+    Movements,
+    PointAward,
+    Posting,
+    award_postings,
+    reversal_postings,
+)
+
+REASON = {"award": 0, "redeem": 0, "expire": 1, "reverse": 2, "erase": 3, "refund": 4}
+"""The reason code of each act (formats.md §4)."""
+
+_TRANSFER = (
+    "transfer_id",
+    "act",
+    "reason",
+    "of_transfer",
+    "citizen_id",
+    "class",
+    "amount",
+    "programme_id",
+    "rule_id",
+    "rule_version",
+    "city_day",
+    "idempotency_key",
+    "body_digest",
+    "created_at",
+)
+_POSTING = ("transfer_id", "n", "source", "destination", "amount", "asset", "expiry_month")
+
+
+class LedgerError(Exception):
+    """A refused operation, which changed nothing: `name` is the kebab-case reason."""
+
+    def __init__(self, name: str, detail: str) -> None:
+        super().__init__(f"{name}: {detail}")
+        self.name = name
+
+
+@dataclass(frozen=True, slots=True)
+class Balance:
+    """What a person has of one class, in whole points, and when it lapses.
+
+    `lots` are (first day of the month at whose end it lapses, open points), earliest first.
+    """
+
+    available: int
+    held: int
+    debt: int
+    lots: tuple[tuple[date, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Reversal:
+    """A counter-entry: the whole amount of the award it takes back."""
+
+    transfer_id: UUID
+    of_transfer: UUID
+    citizen_id: UUID
+    points_class: str
+    amount: int
+    city_day: date
+
+
+async def award_points(tx: Tx, awards: Sequence[PointAward], at: datetime) -> None:
+    """Issue points, set-based. Several awards of one person apply in the order given."""
+    debts = await debts_of(tx, {(a.citizen_id, a.points_class) for a in awards})
+    movements = Movements()
+    transfers: list[tuple[Any, ...]] = []
+    postings: list[tuple[Any, ...]] = []
+    for a in awards:
+        owner = (a.citizen_id, a.points_class)
+        debt = debts.get(owner, 0)
+        if debt:
+            debts[owner] = debt - min(debt, a.amount)
+        transfers.append(
+            (
+                *(a.transfer_id, "award", 0, None, a.citizen_id, a.points_class, a.amount),
+                *(a.programme_id, a.rule_id, a.rule_version, a.city_day, None, None, at),
+            )
+        )
+        for n, p in enumerate(award_postings(a, debt)):
+            movements.apply(a.citizen_id, a.points_class, p)
+            postings.append(_posting_record(a.transfer_id, n, p))
+    await tx.copy("transfer", _TRANSFER, transfers)
+    await tx.copy("posting", _POSTING, postings)
+    await _move(tx, movements)
+
+
+async def reverse_award(
+    tx: Tx,
+    *,
+    transfer_id: UUID,
+    of_transfer: UUID,
+    city_day: date,
+    idempotency_key: str,
+    body_digest: bytes,
+    at: datetime,
+) -> Reversal:
+    """Take an award back by a counter-entry under the client's own id and key.
+
+    The same key with the same body digest gives the first answer again. Raises LedgerError:
+    `idempotency-conflict` (same key, other body), `unknown-transfer`, `not-an-award`,
+    `already-reversed`. A refusal changes nothing.
+    """
+    earlier = await tx.fetchrow(
+        "SELECT * FROM transfer WHERE idempotency_key = $1", idempotency_key
+    )
+    if earlier is not None:
+        if earlier["body_digest"] != body_digest:
+            raise LedgerError("idempotency-conflict", f"{idempotency_key} had another body")
+        return _reversal(earlier)
+    award = await tx.fetchrow("SELECT * FROM transfer WHERE transfer_id = $1", of_transfer)
+    if award is None:
+        raise LedgerError("unknown-transfer", f"{of_transfer}")
+    if award["act"] != "award":
+        raise LedgerError("not-an-award", f"{of_transfer} is of act {award['act']}")
+    if await tx.fetchval(
+        "SELECT 1 FROM transfer WHERE of_transfer = $1 AND act = 'reverse'", of_transfer
+    ):
+        raise LedgerError("already-reversed", f"{of_transfer}")
+    citizen_id, points_class = award["citizen_id"], award["class"]
+    balance = await balance_of(tx, citizen_id, points_class)
+    own_lot = await tx.fetchval(
+        "SELECT max(expiry_month) FROM posting WHERE transfer_id = $1", of_transfer
+    )
+    postings = reversal_postings(
+        citizen_id, points_class, award["amount"], dict(balance.lots), own_lot
+    )
+    await tx.copy(
+        "transfer",
+        _TRANSFER,
+        [
+            (
+                *(transfer_id, "reverse", REASON["reverse"], of_transfer, citizen_id),
+                *(points_class, award["amount"], None, None, None, city_day),
+                *(idempotency_key, body_digest, at),
+            )
+        ],
+    )
+    movements = Movements()
+    for posting in postings:
+        movements.apply(citizen_id, points_class, posting)
+    records = [_posting_record(transfer_id, n, p) for n, p in enumerate(postings)]
+    await tx.copy("posting", _POSTING, records)
+    await _move(tx, movements)
+    return Reversal(transfer_id, of_transfer, citizen_id, points_class, award["amount"], city_day)
+
+
+async def balance_of(tx: Tx, citizen_id: UUID, points_class: str) -> Balance:
+    """What a person has of one class; zeros before the first award."""
+    account, asset = chart.citizen_points(citizen_id), chart.asset(points_class)
+    available = await tx.fetchval(
+        "SELECT input - output FROM balance WHERE account = $1 AND asset = $2", account, asset
+    )
+    debts = await debts_of(tx, {(citizen_id, points_class)})
+    lots = await tx.fetch(
+        """SELECT expiry_month, open FROM lot
+           WHERE citizen_id = $1 AND class = $2 AND open > 0 ORDER BY expiry_month""",
+        citizen_id,
+        points_class,
+    )
+    return Balance(
+        available=available or 0,
+        held=0,
+        debt=debts.get((citizen_id, points_class), 0),
+        lots=tuple((row["expiry_month"], row["open"]) for row in lots),
+    )
+
+
+async def debts_of(tx: Tx, owners: Iterable[tuple[UUID, str]]) -> dict[tuple[UUID, str], int]:
+    """What people owe by (citizen, class), in whole points; those without a debt are absent."""
+    by_account = {
+        (chart.citizen_debt(citizen_id), chart.asset(points_class)): (citizen_id, points_class)
+        for citizen_id, points_class in owners
+    }
+    rows = await tx.fetch(
+        """SELECT account, asset, output - input AS debt
+           FROM unnest($1::text[], $2::text[]) AS k (account, asset)
+           JOIN balance USING (account, asset) WHERE output > input""",
+        [account for account, _ in by_account],
+        [asset for _, asset in by_account],
+    )
+    return {by_account[row["account"], row["asset"]]: row["debt"] for row in rows}
+
+
+async def _move(tx: Tx, movements: Movements) -> None:
+    lots = sorted(movements.lots.items())
+    await tx.execute(
+        """INSERT INTO lot (citizen_id, class, expiry_month, open)
+           SELECT * FROM unnest($1::uuid[], $2::text[], $3::date[], $4::bigint[])
+               AS moved (citizen_id, class, expiry_month, open) WHERE moved.open >= 0
+           ON CONFLICT (citizen_id, class, expiry_month)
+           DO UPDATE SET open = lot.open + excluded.open""",
+        *[[key[at] for key, _ in lots] for at in range(3)],
+        [moved for _, moved in lots],
+    )
+    taken = [(key, moved) for key, moved in lots if moved < 0]
+    if taken:
+        await tx.execute(
+            """UPDATE lot SET open = lot.open + moved.open
+               FROM unnest($1::uuid[], $2::text[], $3::date[], $4::bigint[])
+                   AS moved (citizen_id, class, expiry_month, open)
+               WHERE (lot.citizen_id, lot.class, lot.expiry_month)
+                   = (moved.citizen_id, moved.class, moved.expiry_month)""",
+            *[[key[at] for key, _ in taken] for at in range(3)],
+            [moved for _, moved in taken],
+        )
+    # Sorted, and the last write of a flow: the rows that all people share (programme:…) come
+    # last and are locked only for the length of the commit.
+    balances = sorted(movements.balances.items())
+    await tx.execute(
+        """INSERT INTO balance (account, asset, input, output)
+           SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[])
+           ON CONFLICT (account, asset) DO UPDATE
+           SET input = balance.input + excluded.input, output = balance.output + excluded.output""",
+        [account for (account, _), _ in balances],
+        [asset for (_, asset), _ in balances],
+        [moved[0] for _, moved in balances],
+        [moved[1] for _, moved in balances],
+    )
+
+
+def _posting_record(transfer_id: UUID, n: int, p: Posting) -> tuple[Any, ...]:
+    return (transfer_id, n, p.source, p.destination, p.amount, p.asset, p.expiry_month)
+
+
+def _reversal(row: Any) -> Reversal:
+    return Reversal(
+        row["transfer_id"],
+        row["of_transfer"],
+        row["citizen_id"],
+        row["class"],
+        row["amount"],
+        row["city_day"],
+    )

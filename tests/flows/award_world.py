@@ -1,0 +1,169 @@
+"""Builders for what an award needs: people with consent, a method and a rule in force, evidence."""
+
+import copy
+import json
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from backend import citizens, evidence, incentive, methodology
+from backend.evidence import Accepted, Event, Upload
+from backend.kit import canonical, outbox
+from backend.kit.clock import FixedClock, city_day, to_text
+from backend.kit.db import Database, Tx
+from backend.kit.ids import new_id, new_ids
+from backend.kit.vault import Vault
+
+SCENARIO = "transit.metro.trip"
+PROGRAMME = "green-travel-2026"
+CONSENT_FROM = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def a_rule(*, version: int = 1, caps: list[dict[str, Any]] | None = None, **changes: Any) -> bytes:
+    """The shipped rule with some members changed, as canonical JSON."""
+    shipped = json.loads(incentive.shipped_rules()["metro-points", 1])
+    document = copy.deepcopy(shipped) | {"version": version} | changes
+    if caps is not None:
+        document["caps"] = caps
+    return canonical.dumps(document)
+
+
+def a_method(**changes: Any) -> bytes:
+    """The shipped metro method with some members changed, as canonical JSON."""
+    document = json.loads(methodology.shipped_methods()[SCENARIO, 1])
+    return canonical.dumps(document | changes)
+
+
+@dataclass
+class World:
+    """An installation in one database, at the instant of its clock."""
+
+    db: Database
+    vault: Vault
+    clock: FixedClock
+    people: list[UUID] = field(default_factory=list)
+    made: int = 0
+
+    async def enact(
+        self,
+        *,
+        rule: bytes | None = None,
+        method: bytes | None = None,
+        envelope: int = 1_000_000,
+        people: int = 2,
+        period: str = "year",
+    ) -> None:
+        """One programme with its rule and method in force, a budget and people who consented."""
+        async with self.db.transaction() as tx:
+            now = self.clock.now()
+            published = await methodology.publish(tx, method or a_method(), now)
+            await methodology.enact(tx, published.id, published.version, now)
+            await incentive.create_programme(tx, a_programme(budget_period=period), now)
+            await self.enact_rule(tx, rule or a_rule())
+            key = (PROGRAMME, "2026" if period == "year" else "total")
+            await incentive.set_envelope(tx, key, envelope)
+            await self.add_people(tx, people)
+
+    async def enact_rule(self, tx: Tx, document: bytes) -> None:
+        now = self.clock.now()
+        rule = await incentive.publish(tx, document, now)
+        await incentive.set_status(tx, rule.id, rule.version, "enacted", now)
+
+    async def add_people(self, tx: Tx, count: int) -> None:
+        for _ in range(count):
+            name = f"p{len(self.people)}"
+            person = await citizens.create_or_get(tx, self.vault, "sandbox", name, self.clock)
+            await citizens.give_consent(tx, person, "metro", SCENARIO, CONSENT_FROM)
+            self.people.append(person)
+
+    async def record(self, *trips: dict[str, Any]) -> list[UUID]:
+        """One upload of these trips (see `trip`), with its outbox row."""
+        async with self.db.transaction() as tx:
+            return await self.record_in(tx, trips)
+
+    async def record_in(self, tx: Tx, trips: Any) -> list[UUID]:
+        upload = Upload(
+            upload_id=new_id(),
+            partner_id="metro",
+            webhook_id=str(new_id()),
+            request_digest=bytes(32),
+            scheme="v1s2",
+            key_id="k",
+            origin="signed-upload",
+            received_at=self.clock.now(),
+            event_count=len(trips),
+        )
+        accepted = [
+            Accepted(evidence_id, self.event(each), self.people[each["person"]], "L3")
+            for evidence_id, each in zip(new_ids(len(trips)), trips, strict=True)
+        ]
+        await evidence.store_events(tx, self.vault, upload, accepted)
+        await evidence.store_upload(tx, upload, accepted, [], b"{}")
+        payload = {"upload_id": str(upload.upload_id), "count": len(accepted)}
+        await outbox.put(tx, "award", str(upload.upload_id), payload)
+        return [one.evidence_id for one in accepted]
+
+    def event(self, each: dict[str, Any]) -> Event:
+        at: datetime = each["at"]
+        self.made += 1
+        members = {
+            "specversion": "1.0",
+            "id": f"t-{self.made}",
+            "source": "/gate",
+            "type": each["scenario"],
+            "subject": "b",
+            "time": to_text(at),
+            "data": each["data"],
+        }
+        cj = canonical.dumps(members)
+        return Event(
+            0,
+            members["id"],
+            "/gate",
+            each["scenario"],
+            bytes(32),
+            at,
+            members["time"],
+            None,
+            city_day(at, "Asia/Shanghai"),
+            evidence.event_digest("metro", cj),
+            cj,
+            each["data"],
+        )
+
+
+def trip(
+    person: int = 0,
+    *,
+    distance_m: Any = 12_000,
+    day: date = date(2026, 11, 21),
+    hour: int = 4,
+    minute: int = 0,
+    scenario: str = SCENARIO,
+    data: Any = None,
+) -> dict[str, Any]:
+    """A metro trip of one person. Hours are UTC: 4 is noon in the city."""
+    at = datetime(day.year, day.month, day.day, tzinfo=UTC) + timedelta(hours=hour, minutes=minute)
+    shown = {"distance_m": distance_m} if data is None else data
+    return {"person": person, "at": at, "scenario": scenario, "data": shown}
+
+
+def a_programme(**changes: Any) -> incentive.Programme:
+    """The programme of the shipped rule."""
+    values: dict[str, Any] = {
+        "programme_id": PROGRAMME,
+        "name": "绿色出行 2026",
+        "points_class": "carbon",
+        "day_from": date(2026, 1, 1),
+        "day_to": None,
+        "budget_period": "year",
+        "expiry_months": 24,
+    }
+    return incentive.Programme(**values | changes)
+
+
+async def rows(db: Database, sql: str, *args: Any) -> list[Any]:
+    """What a query finds."""
+    async with db.transaction() as tx:
+        return await tx.fetch(sql, *args)

@@ -1,0 +1,26 @@
+import pytest
+
+from backend.flows.award_points import award_once
+from backend.kit.clock import FixedClock
+from backend.kit.db import Database
+from backend.kit.vault import Vault
+from tests.flows.award_world import World, rows, trip
+
+
+@pytest.fixture
+async def world(db: Database, vault: Vault, clock: FixedClock) -> World:
+    return World(db, vault, clock)
+
+
+async def test_a_metro_trip_becomes_points(world: World) -> None:
+    await world.enact()
+    [evidence_id] = await world.record(trip(distance_m=22_000))
+    counts = await award_once(world.db, world.vault, world.clock)
+    assert (counts.events, counts.awarded, counts.points) == (1, 1, 48)
+    [award] = await rows(world.db, "SELECT * FROM award")
+    assert award["evidence_id"] == evidence_id
+    assert (award["reduction_mg"], award["amount"], award["rule_rows"]) == (
+        4_629_988,
+        48,
+        ["metro-long"],
+    )

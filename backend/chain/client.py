@@ -157,6 +157,14 @@ class ChainClient:
         answer = await self.request("eth_getTransactionReceipt", tx_hash)
         return None if answer is None else _receipt(answer)
 
+    async def receipts(self, tx_hashes: Sequence[str]) -> list[Receipt | None]:
+        """Receipts of many transactions, in their order."""
+        answers = await self.batch([("eth_getTransactionReceipt", [h]) for h in tx_hashes])
+        for answer in answers:
+            if isinstance(answer, RpcError):
+                raise answer
+        return [None if answer is None else _receipt(answer) for answer in answers]
+
     async def transaction(self, tx_hash: str) -> dict[str, Any] | None:
         """A transaction as the node stores it; None when unknown."""
         return await self.request("eth_getTransactionByHash", tx_hash)

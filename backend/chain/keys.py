@@ -1,7 +1,8 @@
 """The installation's own chain keys and plain secp256k1 signing."""
 
-import os
+import contextlib
 import secrets
+import stat
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,8 @@ from eth_hash.auto import keccak
 from eth_keys.datatypes import PrivateKey, Signature
 from eth_keys.exceptions import BadSignature
 from eth_utils.exceptions import ValidationError
+
+from backend.kit.vault import write_secret_file
 
 KEY_NAMES = ("admin", "government", "auditor", "anchor", "post")
 """`admin` deploys and upgrades; `anchor` and `post` are the two lanes with CHAIN_SENDER."""
@@ -139,7 +142,12 @@ def open_keys(keys_dir: Path) -> ChainKeys:
 
 
 def load_signer(path: Path) -> Signer:
-    """The key in a file of 64 hex digits. Raises ValueError when it holds none."""
+    """The key in a file of 64 hex digits, readable by its owner only.
+
+    Raises ValueError when it holds none, PermissionError when others can read it.
+    """
+    if stat.S_IMODE(path.stat().st_mode) & 0o077:
+        raise PermissionError(f"{path} can be read by other users; restrict it to its owner")
     text = path.read_text("ascii").strip().removeprefix("0x")
     try:
         secret = bytes.fromhex(text)
@@ -150,22 +158,6 @@ def load_signer(path: Path) -> Signer:
 
 def _open_key(path: Path) -> Signer:
     if not path.exists():
-        write_key_file(path, secrets.token_bytes(32))
+        with contextlib.suppress(FileExistsError):  # Another process was first: use its file.
+            write_secret_file(path, secrets.token_bytes(32).hex().encode() + b"\n")
     return load_signer(path)
-
-
-def write_key_file(path: Path, secret: bytes) -> None:
-    """Store a key for the first time; a file that exists already is left as it is."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w", encoding="ascii") as file:
-        file.write(secret.hex() + "\n")
-        file.flush()
-        os.fsync(file.fileno())
-    try:
-        # A hard link fails if the name is taken: the first writer wins.
-        path.hardlink_to(draft)
-    except FileExistsError:
-        pass
-    finally:
-        draft.unlink()

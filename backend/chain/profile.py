@@ -15,6 +15,8 @@ class ChainProfile:
     `logs_blocks_max` the range of one eth_getLogs (FISCO cuts longer ones silently).
     `historical_state`: whether eth_call and the like honour an old block.
     `finality`: `at_commit` (PBFT, QBFT, our node) or the `finalized` tag of proof of stake.
+    `pipelined`: whether the next nonce may be sent before the last is mined; not where gaps in
+    nonces are mined, because a passed nonce would then not mean that another took it.
     `gas_price_wei` None asks the node; a number is paid whatever it says.
     Source: reference figures in docs/chain.md; FISCO's from its source of 2026-03.
     """
@@ -29,6 +31,7 @@ class ChainProfile:
     eip1559: bool
     tx_gas_max: int
     accounts_per_batch_max: int
+    pipelined: bool = True
     gas_price_wei: int | None = None
 
 
@@ -71,6 +74,7 @@ FISCO = ChainProfile(
     eip1559=False,
     tx_gas_max=3_000_000_000,
     accounts_per_batch_max=2_000,
+    pipelined=False,
     gas_price_wei=0,
 )
 
@@ -103,3 +107,8 @@ KAIA = ChainProfile(
 PROFILES: dict[ProfileName, ChainProfile] = {
     profile.name: profile for profile in (EMBEDDED, ETHEREUM, FISCO, BESU, KAIA)
 }
+
+
+def profile_of(name: ProfileName) -> ChainProfile:
+    """The profile of an engine by its name in the settings."""
+    return PROFILES[name]

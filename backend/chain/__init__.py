@@ -1,0 +1,60 @@
+"""Chain: the JSON-RPC client with its engine profiles, deployment, and the exactly-once sender.
+
+`ChainClient` talks to any engine; `deploy` puts the contracts there; `prepare` and `Driver` bring
+a transaction there once. `contracts` holds the encodings of formats.md §7-8, `keys` the signers.
+The embedded node lives in `backend.chain.node` and is imported by the `node` command alone.
+"""
+
+from backend.chain import contracts, keys
+from backend.chain.access import (
+    ChainAccess,
+    open_access,
+    record_deployments,
+    recorded_deployments,
+)
+from backend.chain.client import ChainClient, NodeAway, Receipt, RpcError
+from backend.chain.deploy import Deployment, DeploymentDiffers, deploy, planned_addresses
+from backend.chain.keys import ChainKeys, Signer, Terms, open_keys
+from backend.chain.probe import probe
+from backend.chain.profile import PROFILES, ChainProfile, profile_of
+from backend.chain.sender import (
+    ChainTx,
+    Driver,
+    Purpose,
+    chain_terms,
+    explain_failure,
+    find_transaction,
+    prepare,
+)
+
+__all__ = [
+    "PROFILES",
+    "ChainAccess",
+    "ChainClient",
+    "ChainKeys",
+    "ChainProfile",
+    "ChainTx",
+    "Deployment",
+    "DeploymentDiffers",
+    "Driver",
+    "NodeAway",
+    "Purpose",
+    "Receipt",
+    "RpcError",
+    "Signer",
+    "Terms",
+    "chain_terms",
+    "contracts",
+    "deploy",
+    "explain_failure",
+    "find_transaction",
+    "keys",
+    "open_access",
+    "open_keys",
+    "planned_addresses",
+    "prepare",
+    "probe",
+    "profile_of",
+    "record_deployments",
+    "recorded_deployments",
+]

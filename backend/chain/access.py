@@ -1,0 +1,105 @@
+"""The chain as flows are handed it: client, keys and the contracts' addresses, checked to match."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from backend.chain.client import ChainClient
+from backend.chain.contracts import CONTRACT_NAMES
+from backend.chain.deploy import Deployment, DeploymentDiffers
+from backend.chain.keys import ChainKeys
+from backend.kit.db import Tx
+
+
+@dataclass(frozen=True, slots=True)
+class ChainAccess:
+    """Everything a flow needs to act on the chain. Addresses are lower-case 0x hex."""
+
+    client: ChainClient
+    keys: ChainKeys
+    chain_id: int
+    points: str
+    registry: str
+    anchor: str
+
+    def addresses(self) -> tuple[str, str, str]:
+        """Our contracts' proxies: the only ones that the public may call through us."""
+        return (self.points, self.registry, self.anchor)
+
+
+async def open_access(
+    client: ChainClient, keys: ChainKeys, deployments: Sequence[Deployment]
+) -> ChainAccess:
+    """Check that the node holds the chain that `deployments` were recorded from.
+
+    Raises DeploymentDiffers when nothing is recorded or the node holds another chain,
+    NodeAway when it does not answer.
+    """
+    by_name = {deployment.name: deployment for deployment in deployments}
+    missing = [name for name in CONTRACT_NAMES if name not in by_name]
+    if missing:
+        raise DeploymentDiffers(f"not deployed yet: {', '.join(missing)}; run tanhui chain deploy")
+    chain_id = await client.chain_id()
+    for deployment in deployments:
+        block = await client.block(deployment.block)
+        found = None if block is None else bytes.fromhex(block["hash"][2:])
+        if deployment.chain_id != chain_id or found != deployment.block_hash:
+            raise DeploymentDiffers(
+                f"{client.url} holds another chain than the one where {deployment.name} was "
+                f"deployed (chain {deployment.chain_id}, block {deployment.block})"
+            )
+    return ChainAccess(
+        client=client,
+        keys=keys,
+        chain_id=chain_id,
+        points=by_name["CarbonPoints"].address,
+        registry=by_name["RuleRegistry"].address,
+        anchor=by_name["EvidenceAnchor"].address,
+    )
+
+
+async def recorded_deployments(tx: Tx) -> list[Deployment]:
+    """What `chain deploy` wrote down, in order of creation."""
+    rows = await tx.fetch("SELECT * FROM deployment ORDER BY block, name")
+    return [
+        Deployment(
+            name=row["name"],
+            address=row["address"],
+            proxy_code_hash=row["proxy_code_hash"],
+            implementation_code_hash=row["implementation_code_hash"],
+            implementation_address=row["implementation_address"],
+            block=row["block"],
+            block_hash=row["block_hash"],
+            chain_id=row["chain_id"],
+        )
+        for row in rows
+    ]
+
+
+async def record_deployments(tx: Tx, deployments: Sequence[Deployment]) -> None:
+    """Write deployments down once; what is recorded already stays.
+
+    Raises DeploymentDiffers when another deployment is recorded under a name.
+    """
+    known = {deployment.name: deployment for deployment in await recorded_deployments(tx)}
+    for deployment in deployments:
+        if deployment.name in known:
+            if known[deployment.name] != deployment:
+                raise DeploymentDiffers(
+                    f"{deployment.name} is recorded at {known[deployment.name].address}, block "
+                    f"{known[deployment.name].block}; the node shows {deployment.address}, "
+                    f"block {deployment.block}"
+                )
+            continue
+        await tx.execute(
+            """INSERT INTO deployment (name, address, proxy_code_hash, implementation_code_hash,
+                   implementation_address, block, block_hash, chain_id)
+               VALUES ($1, $2, $3, $4, $5, $6, $7, $8)""",
+            deployment.name,
+            deployment.address,
+            deployment.proxy_code_hash,
+            deployment.implementation_code_hash,
+            deployment.implementation_address,
+            deployment.block,
+            deployment.block_hash,
+            deployment.chain_id,
+        )

@@ -1,0 +1,175 @@
+"""Leaves → batches: sums per account over a range of leaves, as formats.md §7 defines them. Pure."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from backend.chain.contracts import (
+    ACCOUNT_HIGHEST,
+    ACCOUNT_LOWEST,
+    AMOUNT_MAX,
+    ISSUE,
+    RECORDS_MAX,
+    REDEEM,
+    RETIRE,
+    BatchContent,
+    BatchHeader,
+    make_records,
+)
+
+KIND_OF_ACT = {
+    "award": ISSUE,
+    "refund": ISSUE,
+    "redeem": REDEEM,
+    "expire": RETIRE,
+    "reverse": RETIRE,
+    "erase": RETIRE,
+}
+
+
+class AmountTooLarge(Exception):
+    """One leaf alone exceeds what a record can hold (2^32 − 1 points)."""
+
+
+@dataclass(frozen=True, slots=True)
+class PostLeaf:
+    """What a batch needs of a transfer's leaf. `day` counts from 1970-01-01; points whole."""
+
+    index: int
+    act: str
+    class_: str
+    programme: str | None
+    rule: str | None
+    rule_version: int | None
+    reason: int
+    account: bytes
+    amount: int
+    day: int
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class _Group:
+    kind: int
+    class_: str
+    programme: str
+    rule: str
+    rule_version: int
+    reason: int
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedBatch:
+    """A batch ready to be posted, with its sums."""
+
+    header: BatchHeader
+    content: BatchContent
+    account_count: int
+    total: int
+
+
+def _group_of(leaf: PostLeaf) -> _Group:
+    kind = KIND_OF_ACT[leaf.act]
+    # Only an award carries its rule to the chain: refunds, redeem and retire have zeros.
+    if leaf.act != "award":
+        return _Group(kind, leaf.class_, "", "", 0, leaf.reason)
+    return _Group(
+        kind,
+        leaf.class_,
+        leaf.programme or "",
+        leaf.rule or "",
+        leaf.rule_version or 0,
+        leaf.reason,
+    )
+
+
+def fitting(leaves: Sequence[PostLeaf]) -> int:
+    """How many leading leaves can share a cut without a sum beyond a record's width.
+
+    Raises AmountTooLarge when the first one alone is beyond it.
+    """
+    sums: dict[tuple[_Group, bytes], int] = defaultdict(int)
+    for count, leaf in enumerate(leaves):
+        key = (_group_of(leaf), leaf.account)
+        sums[key] += leaf.amount
+        if sums[key] > AMOUNT_MAX:
+            if count == 0:
+                raise AmountTooLarge(f"leaf {leaf.index} has {leaf.amount} points")
+            return count
+    return len(leaves)
+
+
+def plan_batches(
+    leaves: Iterable[PostLeaf], leaf_from: int, leaf_to: int, accounts_max: int
+) -> list[PlannedBatch]:
+    """All batches of [leaf_from, leaf_to): issue before redeem before retire.
+
+    A group with more accounts than `accounts_max` (at most 2,040) is split into ranges that
+    cover every account, so that each leaf falls in exactly one batch.
+    """
+    groups: dict[_Group, list[PostLeaf]] = defaultdict(list)
+    for leaf in leaves:
+        if not leaf_from <= leaf.index < leaf_to:
+            raise ValueError(f"leaf {leaf.index} lies outside [{leaf_from}, {leaf_to})")
+        groups[_group_of(leaf)].append(leaf)
+    batches: list[PlannedBatch] = []
+    for group in sorted(groups):
+        accounts = sorted({leaf.account for leaf in groups[group]})
+        for low, high in _account_ranges(accounts, min(accounts_max, RECORDS_MAX)):
+            header = BatchHeader(
+                group.kind,
+                group.class_,
+                group.programme,
+                group.rule,
+                group.rule_version,
+                group.reason,
+                leaf_from,
+                leaf_to,
+                low,
+                high,
+            )
+            batches.append(_summed(header, groups[group]))
+    return batches
+
+
+def _account_ranges(accounts: Sequence[bytes], size: int) -> list[tuple[bytes, bytes]]:
+    """Ranges without gap from the lowest to the highest account, `size` of ours in each."""
+    starts = [ACCOUNT_LOWEST, *(accounts[i] for i in range(size, len(accounts), size))]
+    ends = [(int.from_bytes(start, "big") - 1).to_bytes(20, "big") for start in starts[1:]]
+    return list(zip(starts, [*ends, ACCOUNT_HIGHEST], strict=True))
+
+
+def covers(header: BatchHeader, leaf: PostLeaf) -> bool:
+    """Whether a leaf falls into the batch with that header."""
+    return (
+        header.leaf_from <= leaf.index < header.leaf_to
+        and _group_of(leaf)
+        == _Group(
+            header.kind,
+            header.class_,
+            header.programme,
+            header.rule,
+            header.rule_version,
+            header.reason,
+        )
+        and header.account_from <= leaf.account <= header.account_to
+    )
+
+
+def content_of(header: BatchHeader, leaves: Iterable[PostLeaf]) -> BatchContent:
+    """Days and records that the batch with that header must carry: the sums over its leaves."""
+    sums: dict[bytes, int] = defaultdict(int)
+    days: set[int] = set()
+    for leaf in leaves:
+        if covers(header, leaf):
+            sums[leaf.account] += leaf.amount
+            days.add(leaf.day)
+    day_from, day_to = (min(days), max(days) + 1) if days and header.kind == ISSUE else (0, 0)
+    return BatchContent(day_from, day_to, make_records(list(sums.items())))
+
+
+def _summed(header: BatchHeader, leaves: Iterable[PostLeaf]) -> PlannedBatch:
+    mine = [leaf for leaf in leaves if covers(header, leaf)]
+    content = content_of(header, mine)
+    return PlannedBatch(
+        header, content, len(content.records) // 24, sum(leaf.amount for leaf in mine)
+    )

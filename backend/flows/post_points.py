@@ -1,0 +1,280 @@
+"""Leaves → accounts on chain: sums per account go to `CarbonPoints`, cut by cut.
+
+A cut is a range of leaves and all batches over it. The next cut is made only when the one before
+is settled, so per account all earlier leaves are final before later ones are sent; inside a cut
+the order is issue, redeem, retire. What the chain refuses stays visible with its reason.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from backend import proof
+from backend.chain import (
+    ChainAccess,
+    ChainClient,
+    ChainTx,
+    Driver,
+    Purpose,
+    Receipt,
+    chain_terms,
+    prepare,
+)
+from backend.chain.batches import PlannedBatch, PostLeaf, fitting, plan_batches
+from backend.chain.contracts import (
+    BATCH_POSTED_TOPIC,
+    batch_call,
+    batch_id,
+    post_gas,
+    post_input,
+    read_batch,
+)
+from backend.flows.grant_terms import grant_terms
+from backend.kit.clock import day_number
+from backend.kit.db import Database, Tx
+from backend.kit.logs import log
+
+POST_LOCK = 0x706F_7374
+"""Advisory lock ("post" in ASCII): two processes never make a cut at once."""
+
+LEAVES_PER_CUT_MAX = 20_000
+
+PURPOSE = "post"
+
+
+@dataclass(frozen=True, slots=True)
+class _Cut:
+    leaf_from: int
+    leaf_to: int
+    batches: Sequence[PlannedBatch]
+
+
+async def post_points(
+    db: Database, access: ChainAccess, now: datetime, *, accounts_max: int | None = None
+) -> int:
+    """Settle the cut under way; when none is, cut the sealed leaves and send their batches.
+
+    `accounts_max` bounds a batch (default: the engine's profile). Returns how many batches were
+    sent or settled. Raises NodeAway: call again later, nothing is lost.
+    """
+    driver = _driver(db, access)
+    done = await driver.drive(now)
+    cut = await _plan_cut(db, access, accounts_max)
+    if cut is None:
+        return done
+    if not await grant_terms(db, access, [b.header for b in cut.batches], cut_totals(cut), now):
+        return done
+    if await _store_cut(db, access, cut, now):
+        done += len(cut.batches) + await driver.drive(now)
+    return done
+
+
+def cut_totals(cut: _Cut) -> dict[str, int]:
+    """Points that a cut's awards issue, by programme."""
+    totals: dict[str, int] = {}
+    for batch in cut.batches:
+        if batch.header.programme:
+            totals[batch.header.programme] = (
+                totals.get(batch.header.programme, 0) + batch.total
+            )
+    return totals
+
+
+def _driver(db: Database, access: ChainAccess) -> Driver:
+    signer = access.keys.post
+    purpose = Purpose(
+        on_settled=_settled(access), on_resigned=_resigned, landed_at=_landed_at(access)
+    )
+    return Driver(db, access.client, {signer.address: signer}, {PURPOSE: purpose})
+
+
+async def _plan_cut(db: Database, access: ChainAccess, accounts_max: int | None) -> _Cut | None:
+    async with db.transaction(readonly=True) as tx:
+        leaf_from = await posted_size(tx)
+        if await _under_way(tx):
+            return None
+        newest = await proof.latest_checkpoint(tx)
+        if newest is None or newest.size <= leaf_from:
+            return None
+        leaf_to = min(newest.size, leaf_from + LEAVES_PER_CUT_MAX)
+        leaves = await transfer_leaves(tx, leaf_from, leaf_to)
+    count = fitting(leaves)
+    if count < len(leaves):
+        leaf_to, leaves = leaves[count].index, leaves[:count]
+    limit = accounts_max or access.client.profile.accounts_per_batch_max
+    return _Cut(leaf_from, leaf_to, plan_batches(leaves, leaf_from, leaf_to, limit))
+
+
+async def posted_size(tx: Tx) -> int:
+    """Leaves below this index lie in settled cuts."""
+    return int(
+        await tx.fetchval(
+            "SELECT coalesce(max(leaf_to), 0) FROM post_cut WHERE settled_at IS NOT NULL"
+        )
+    )
+
+
+async def _under_way(tx: Tx) -> bool:
+    return bool(
+        await tx.fetchval("SELECT EXISTS (SELECT 1 FROM post_cut WHERE settled_at IS NULL)")
+    )
+
+
+async def transfer_leaves(tx: Tx, leaf_from: int, leaf_to: int) -> list[PostLeaf]:
+    """The transfers among the leaves of [leaf_from, leaf_to), as batches need them."""
+    found: list[PostLeaf] = []
+    for leaf in await proof.leaves_between(tx, leaf_from, leaf_to):
+        if (
+            leaf.act is None
+            or leaf.points_class is None
+            or leaf.account is None
+            or leaf.amount is None
+            or leaf.city_day is None
+        ):
+            continue
+        found.append(
+            PostLeaf(
+                index=leaf.index,
+                act=leaf.act,
+                class_=leaf.points_class,
+                programme=leaf.programme,
+                rule=leaf.rule,
+                rule_version=leaf.rule_version,
+                reason=leaf.reason or 0,
+                account=leaf.account,
+                amount=leaf.amount,
+                day=day_number(leaf.city_day),
+            )
+        )
+    return found
+
+
+async def _store_cut(db: Database, access: ChainAccess, cut: _Cut, now: datetime) -> bool:
+    """One commit: the cut, its batches, and each batch's signed transaction."""
+    terms = await chain_terms(access.client)
+    async with db.transaction() as tx:
+        await tx.lock(POST_LOCK)
+        if await _under_way(tx) or await posted_size(tx) != cut.leaf_from:
+            return False
+        await tx.execute(
+            "INSERT INTO post_cut (leaf_from, leaf_to, cut_at, settled_at) VALUES ($1, $2, $3, $4)",
+            cut.leaf_from,
+            cut.leaf_to,
+            now,
+            None if cut.batches else now,
+        )
+        for batch in cut.batches:
+            identity = batch_id(access.chain_id, access.points, batch.header)
+            stored = await prepare(
+                tx,
+                access.keys.post,
+                terms,
+                to=access.points,
+                data=post_input(batch.header, batch.content),
+                gas=post_gas(batch.account_count),
+                purpose=PURPOSE,
+                ref=identity.hex(),
+                now=now,
+            )
+            await _insert_batch(tx, identity, batch, stored, now)
+    log(
+        "points.cut", leaf_from=cut.leaf_from, leaf_to=cut.leaf_to, batch_count=len(cut.batches)
+    )
+    return True
+
+
+async def _insert_batch(
+    tx: Tx, identity: bytes, batch: PlannedBatch, stored: ChainTx, now: datetime
+) -> None:
+    header, content = batch.header, batch.content
+    await tx.execute(
+        """INSERT INTO chain_batch (batch_id, leaf_from, leaf_to, kind, class, programme, rule,
+               rule_version, reason, account_from, account_to, day_from, day_to, records,
+               account_count, total, state, tx_id, created_at)
+           VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16,
+                   'prepared', $17, $18)""",
+        identity,
+        header.leaf_from,
+        header.leaf_to,
+        header.kind,
+        header.class_,
+        header.programme,
+        header.rule,
+        header.rule_version,
+        header.reason,
+        header.account_from,
+        header.account_to,
+        content.day_from,
+        content.day_to,
+        content.records,
+        batch.account_count,
+        batch.total,
+        stored.tx_id,
+        now,
+    )
+
+
+def _settled(access: ChainAccess):
+    async def on_settled(tx: Tx, done: ChainTx, receipt: Receipt | None) -> None:
+        reason = done.reason
+        if done.state == "final" and receipt is not None and not _confirms(receipt, access, done):
+            # Executed without its event: the contract had this id with this content already
+            # (it reverts on any other content), so the points stand once.
+            log("points.posted_before", batch_id=done.ref, tx=done.tx_hash.hex())
+        row = await tx.fetchrow(
+            """UPDATE chain_batch b
+               SET state = $2, refused_reason = $3, settled_at = t.settled_at
+               FROM chain_tx t WHERE b.batch_id = $1 AND t.tx_id = $4
+               RETURNING b.leaf_from, b.leaf_to, b.total""",
+            bytes.fromhex(done.ref),
+            "final" if done.state == "final" else "refused",
+            None if done.state == "final" else reason,
+            done.tx_id,
+        )
+        if row is None:
+            raise LookupError(f"no batch {done.ref} stands behind transaction {done.tx_id}")
+        if done.state != "final":
+            log("points.refused_by_chain", batch_id=done.ref, total=row["total"], reason=reason)
+        await _settle_cut(tx, row["leaf_from"])
+
+    return on_settled
+
+
+def _confirms(receipt: Receipt, access: ChainAccess, done: ChainTx) -> bool:
+    """Whether the contract's own event names the id that we computed."""
+    return any(
+        entry["address"].lower() == access.points
+        and entry["topics"][:2] == [BATCH_POSTED_TOPIC, f"0x{done.ref}"]
+        for entry in receipt.logs
+    )
+
+
+async def _settle_cut(tx: Tx, leaf_from: int) -> None:
+    await tx.execute(
+        """UPDATE post_cut c SET settled_at = (
+               SELECT max(settled_at) FROM chain_batch b
+               WHERE b.leaf_from = c.leaf_from AND b.leaf_to = c.leaf_to)
+           WHERE c.leaf_from = $1 AND c.settled_at IS NULL AND NOT EXISTS (
+               SELECT 1 FROM chain_batch b
+               WHERE b.leaf_from = c.leaf_from AND b.leaf_to = c.leaf_to
+                 AND b.state = 'prepared')""",
+        leaf_from,
+    )
+
+
+async def _resigned(tx: Tx, old: ChainTx, new: ChainTx) -> None:
+    await tx.execute(
+        "UPDATE chain_batch SET tx_id = $2 WHERE batch_id = $1",
+        bytes.fromhex(old.ref),
+        new.tx_id,
+    )
+
+
+def _landed_at(access: ChainAccess):
+    async def landed_at(client: ChainClient, row: ChainTx) -> int | None:
+        """The contract is asked before anything is signed again: the batch may stand already."""
+        posted = read_batch(await client.call(access.points, batch_call(bytes.fromhex(row.ref))))
+        return None if posted is None else posted.block
+
+    return landed_at
+

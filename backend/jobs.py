@@ -14,8 +14,23 @@ from datetime import UTC
 
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
+from backend.chain import (
+    ChainAccess,
+    ChainClient,
+    NodeAway,
+    open_access,
+    open_keys,
+    recorded_deployments,
+)
+from backend.flows.anchor_log import anchor_log
+from backend.flows.award_points import award_once
+from backend.flows.government_lane import Government
+from backend.flows.post_points import post_points
+from backend.flows.seal_log import seal_once
+from backend.flows.settle_government import settle_government
 from backend.kit.db import DATABASE_AWAY, Database
 from backend.kit.logs import log
+from backend.kit.services import Services
 
 TIMETABLE_LOCK = 0x7461_6E68_7569
 """Advisory lock of the timetable's keeper ("tanhui" in ASCII)."""
@@ -114,3 +129,69 @@ class Worker:
     async def _sleep(self, seconds: float) -> None:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self.stopping.wait(), timeout=seconds)
+
+
+def worker_of(services: Services, client: ChainClient) -> Worker:
+    """The worker of an installation, with everything the sentence needs after recording."""
+    steps = _Steps(services, client)
+    settings = services.settings
+    return Worker(
+        db=services.db,
+        streams=[Job("award", steps.award, PAUSE_S)],
+        timetable=[
+            Job("seal", steps.seal, settings.seal_interval_ms / 1000),
+            Job("anchor", steps.anchor, settings.anchor_interval_s),
+            Job("post", steps.post, settings.post_interval_s),
+            Job("government", steps.government, 1.0),
+        ],
+        away=(*DATABASE_AWAY, NodeAway),
+    )
+
+
+@dataclass(slots=True)
+class _Steps:
+    """The flows as jobs: each call does one bounded piece and says how much."""
+
+    services: Services
+    client: ChainClient
+    access: ChainAccess | None = None
+
+    async def award(self) -> int:
+        services = self.services
+        limit = services.settings.award_events_max
+        return (await award_once(services.db, services.vault, services.clock, limit=limit)).items
+
+    async def seal(self) -> int:
+        services = self.services
+        sealed = total = await seal_once(
+            services.db, services.vault, services.settings, services.clock
+        )
+        while sealed:  # A backlog is worked off in one go, in bounded commits.
+            sealed = await seal_once(
+                services.db, services.vault, services.settings, services.clock
+            )
+            total += sealed
+        return total
+
+    async def anchor(self) -> int:
+        services = self.services
+        return await anchor_log(services.db, await self._chain(), services.clock.now())
+
+    async def post(self) -> int:
+        services = self.services
+        return await post_points(services.db, await self._chain(), services.clock.now())
+
+    async def government(self) -> int:
+        services, access = self.services, await self._chain()
+        return await settle_government(
+            Government(services.db, services.clock, self.client, access.keys.government)
+        )
+
+    async def _chain(self) -> ChainAccess:
+        """Opened at the first need: a worker may start before the contracts stand."""
+        if self.access is None:
+            async with self.services.db.transaction(readonly=True) as tx:
+                deployments = await recorded_deployments(tx)
+            keys = open_keys(self.services.settings.keys_dir)
+            self.access = await open_access(self.client, keys, deployments)
+        return self.access

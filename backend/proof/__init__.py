@@ -5,6 +5,7 @@ and `onchain` judge a receipt; the functions below keep the log in the database.
 """
 
 from backend.proof import checkpoint, leaves, merkle, onchain, receipt, trust, verify
+from backend.proof.queue import become_sealer, count_waiting, forget, queue, set_aside, waiting
 from backend.proof.service import (
     Checkpoint,
     LeafRow,
@@ -27,7 +28,7 @@ from backend.proof.service import (
     size,
 )
 from backend.proof.shape import ShapeError
-from backend.proof.verdicts import STEPS, StepFailed, Verdict, holds
+from backend.proof.verdicts import STEPS, StepFailed, StepVerdict, Verdict
 
 __all__ = [
     "STEPS",
@@ -37,14 +38,17 @@ __all__ = [
     "PublishedTrust",
     "ShapeError",
     "StepFailed",
+    "StepVerdict",
     "Verdict",
     "add_checkpoint",
     "add_trust",
     "append_leaves",
+    "become_sealer",
     "checkpoint",
     "checkpoint_at",
     "consistency",
-    "holds",
+    "count_waiting",
+    "forget",
     "inclusion",
     "latest_checkpoint",
     "latest_trust",
@@ -54,11 +58,14 @@ __all__ = [
     "leaves_between",
     "merkle",
     "onchain",
+    "queue",
     "receipt",
     "root_at",
     "seed_of",
+    "set_aside",
     "sign_checkpoint",
     "size",
     "trust",
     "verify",
+    "waiting",
 ]

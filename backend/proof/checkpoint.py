@@ -63,6 +63,11 @@ def origin_of(profile: str, issuer_id: str, chain_id: int) -> str:
     return f"tanhui/{profile}/{issuer_id}/{chain_id}"
 
 
+def key_name(profile: str, issuer_id: str, suffix: str) -> str:
+    """What an installation calls one of its signing keys: its log's name and a suffix."""
+    return f"tanhui/{profile}/{issuer_id}/{suffix}"
+
+
 def key_id(name: str, public_key: bytes) -> bytes:
     """The four bytes that tie a signature line to one key."""
     return sm3(name.encode() + b"\n\xff" + _KEY_ID_HEAD + public_key)[:4]

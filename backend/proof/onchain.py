@@ -14,7 +14,7 @@ from backend.proof.batches import Batch, BatchError, batch_id, decode_post
 from backend.proof.checkpoint import Note
 from backend.proof.fields import ACT_BATCH_KIND
 from backend.proof.keccak import keccak256
-from backend.proof.receipt import Anchor, Posted, Receipt
+from backend.proof.receipt import Anchor, Posted
 from backend.proof.trust import Contract, Trust
 from backend.proof.verdicts import StepFailed
 
@@ -164,12 +164,16 @@ async def _input_of(reader: ChainReader, tx: str, contract: str) -> bytes:
     return found.input
 
 
-async def check_posted(
-    reader: ChainReader, receipt: Receipt, posted: Posted, values: Mapping[str, Any], trust: Trust
-) -> None:
-    """The batch carries at least this leaf's points to its account. Raises `StepFailed`."""
+def check_posted_terms(posted: Posted, trust: Trust) -> None:
+    """What of `posted` can be judged without a node. Raises `StepFailed`."""
     if posted.contract != contract_of(trust, "CarbonPoints").address:
         raise StepFailed("the contract is not the trusted CarbonPoints")
+
+
+async def check_posted(
+    reader: ChainReader, index: int, posted: Posted, values: Mapping[str, Any], trust: Trust
+) -> None:
+    """The batch carries at least this leaf's points to its account. Raises `StepFailed`."""
     await _check_mined(reader, posted.tx, posted.contract, posted.block, None)
     data = await _input_of(reader, posted.tx, posted.contract)
     try:
@@ -178,7 +182,7 @@ async def check_posted(
         raise StepFailed(str(error)) from error
     if batch_id(batch.header, trust.chain.chain_id, posted.contract) != posted.batch_id:
         raise StepFailed("the batch id is not the one of the transaction's header")
-    check_batch(batch, receipt.index, values)
+    check_batch(batch, index, values)
 
 
 def check_batch(batch: Batch, index: int, values: Mapping[str, Any]) -> None:

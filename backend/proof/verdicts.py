@@ -1,7 +1,7 @@
 """The ten steps of a check and what can become of each (formats.md §13)."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 Step = Literal[
     "issuer",
@@ -37,7 +37,7 @@ class StepFailed(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class StepVerdict:
     """One line of a check: the step, its outcome, and a sentence why."""
 
     step: Step
@@ -45,6 +45,24 @@ class Verdict:
     reason: str
 
 
-def holds(verdicts: list[Verdict]) -> bool:
-    """Whether a check as a whole holds: the issuer is known and nothing failed."""
-    return verdicts[0].verdict == "ok" and all(each.verdict != "failed" for each in verdicts)
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The whole check: ten lines in order."""
+
+    steps: tuple[StepVerdict, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Whether the issuer is known and nothing failed."""
+        known = self.steps[0].verdict == "ok"
+        return known and all(each.verdict != "failed" for each in self.steps)
+
+    def document(self) -> dict[str, Any]:
+        """The check as `tanhui verify --json` prints it."""
+        return {
+            "ok": self.ok,
+            "steps": [
+                {"step": each.step, "verdict": each.verdict, "reason": each.reason}
+                for each in self.steps
+            ],
+        }

@@ -1,6 +1,7 @@
 """The steps of a check that need only the receipt and the trust file, all pure (formats.md §13)."""
 
 import json
+from collections.abc import Mapping
 from datetime import date
 from typing import Any, cast
 
@@ -10,7 +11,7 @@ from backend.proof.checkpoint import Note, NoteError
 from backend.proof.receipt import Receipt, ReceiptError, StatementOrigin, parse_receipt
 from backend.proof.shape import ShapeError
 from backend.proof.trust import Trust
-from backend.proof.verdicts import StepFailed, Verdict
+from backend.proof.verdicts import Outcome, StepFailed, StepVerdict
 
 _ISSUER_READ_MAX = 1 << 22
 """Bytes beyond this are not searched for an issuer."""
@@ -24,7 +25,7 @@ def verify_sm2(public_key: bytes, text: bytes, signature: bytes) -> bool:
         return False
 
 
-def open_receipt(data: bytes, trust: Trust) -> tuple[Receipt | None, list[Verdict]]:
+def open_receipt(data: bytes, trust: Trust) -> tuple[Receipt | None, list[StepVerdict]]:
     """The receipt, if issuer and format hold, and the verdicts on these two steps."""
     problem = ""
     receipt = None
@@ -35,16 +36,20 @@ def open_receipt(data: bytes, trust: Trust) -> tuple[Receipt | None, list[Verdic
         problem, issuer = str(error), _issuer_in(data)
     known = issuer == trust.issuer_id
     if known:
-        first = Verdict("issuer", "ok", f"{trust.issuer_id} ({trust.issuer_name}), {trust.profile}")
+        first = StepVerdict(
+            "issuer", "ok", f"{trust.issuer_id} ({trust.issuer_name}), {trust.profile}"
+        )
     elif issuer is None:
-        first = Verdict("issuer", "failed", "no issuer can be read")
+        first = StepVerdict("issuer", "failed", "no issuer can be read")
     else:
-        first = Verdict("issuer", "failed", f"{issuer[:60]!r} is not the issuer of the trust file")
+        first = StepVerdict(
+            "issuer", "failed", f"{issuer[:60]!r} is not the issuer of the trust file"
+        )
     if receipt is None:
-        return None, [first, Verdict("format", "failed", problem)]
+        return None, [first, StepVerdict("format", "failed", problem)]
     if not known:
-        return None, [first, Verdict("format", "not_checked", "the issuer is unknown")]
-    return receipt, [first, Verdict("format", "ok", f"{receipt.form} form, canonical JSON")]
+        return None, [first, StepVerdict("format", "not_checked", "the issuer is unknown")]
+    return receipt, [first, StepVerdict("format", "ok", f"{receipt.form} form, canonical JSON")]
 
 
 def _issuer_in(data: bytes) -> str | None:
@@ -94,7 +99,7 @@ def check_checkpoint(note: Note, trust: Trust) -> str:
     return f"size {note.size}, signed by {', '.join(names)}"
 
 
-def check_origin(receipt: Receipt, values: dict[str, Any], trust: Trust) -> tuple[str, str]:
+def check_origin(receipt: Receipt, values: Mapping[str, Any], trust: Trust) -> tuple[Outcome, str]:
     """(outcome, reason) of the origin step. Raises `StepFailed`."""
     origin = receipt.origin
     if isinstance(origin, StatementOrigin):
@@ -115,7 +120,7 @@ _ORIGIN_WORDS = {
 }
 
 
-def _check_statement(origin: StatementOrigin, values: dict[str, Any], trust: Trust) -> str:
+def _check_statement(origin: StatementOrigin, values: Mapping[str, Any], trust: Trust) -> str:
     event = values.get("event")
     if event is None:
         raise StepFailed("a statement covers events, and this leaf has none")

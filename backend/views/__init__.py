@@ -1,0 +1,52 @@
+"""Read-only SQL across tables: the one place from which doors read joins."""
+
+from backend.views.activities import Activity, Award, activities_of, activity_of, states_of
+from backend.views.batches import Batch, batch_of
+from backend.views.deployment import DeployedContract, deployed_contracts
+from backend.views.documents import DocumentEntry, document_entry, documents_listed
+from backend.views.edges import Edges, edges
+from backend.views.holdings import Holding, Movement, holdings_of, movements_of
+from backend.views.leaf_fields import enactment_fields, transfer_fields
+from backend.views.people import (
+    PartnerCard,
+    Person,
+    partner_cards,
+    person_of,
+    transfer_of_activity,
+)
+from backend.views.receipt_rows import AnchorRow, PostedRow, anchor_over, batch_over
+from backend.views.supply import LedgerSupply, ledger_supply
+
+__all__ = [
+    "Activity",
+    "AnchorRow",
+    "Award",
+    "Batch",
+    "DeployedContract",
+    "DocumentEntry",
+    "Edges",
+    "Holding",
+    "LedgerSupply",
+    "Movement",
+    "PartnerCard",
+    "Person",
+    "PostedRow",
+    "activities_of",
+    "activity_of",
+    "anchor_over",
+    "batch_of",
+    "batch_over",
+    "deployed_contracts",
+    "document_entry",
+    "documents_listed",
+    "edges",
+    "enactment_fields",
+    "holdings_of",
+    "ledger_supply",
+    "movements_of",
+    "partner_cards",
+    "person_of",
+    "states_of",
+    "transfer_fields",
+    "transfer_of_activity",
+]

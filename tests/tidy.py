@@ -64,8 +64,8 @@ def long_file(path: str, text: str) -> Iterator[str]:
     lines = text.count("\n")
     if lines > FILE_LINES_MAX:
         yield (
-            f"{path}: {lines} lines, at most {FILE_LINES_MAX}: a longer file hides a second subject, which "
-            "deserves a file of its own"
+            f"{path}: {lines} lines, at most {FILE_LINES_MAX}: a longer file has a second subject, "
+            "which deserves a file of its own"
         )
 
 

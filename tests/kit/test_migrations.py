@@ -1,10 +1,13 @@
 """Migrations take effect together or not at all, and give the app's role no more than it needs."""
 
+from uuid import uuid4
+
 import asyncpg
 import pytest
 
 from backend.kit.db import Database, Tx
 from backend.kit.migrate import migrate
+from backend.kit.pg import Server
 
 
 async def test_tx_sees_the_migrated_tables_and_is_rolled_back(tx: Tx):
@@ -32,3 +35,73 @@ async def test_app_cannot_make_tables(db: Database):
     with pytest.raises(asyncpg.InsufficientPrivilegeError):
         async with db.transaction() as tx:
             await tx.execute("CREATE TABLE mine (a int)")
+
+
+# History: rows that are written once. Corrections are new rows (reversals, later versions).
+WRITTEN_ONCE = (
+    *("evidence", "rejection", "decision"),
+    *("award", "approval"),
+    *("transfer", "posting"),
+    *("leaf", "log_node", "checkpoint"),
+)
+# What a person's deletion removes.
+ERASABLE = {"citizen_secret", "evidence_body", "leaf_secret"}
+
+
+@pytest.mark.parametrize("table", WRITTEN_ONCE)
+async def test_app_cannot_change_history(tx: Tx, table: str):
+    column = await tx.fetchval(
+        "SELECT attname::text FROM pg_attribute WHERE attrelid = $1::text::regclass AND attnum = 1",
+        table,
+    )
+    for statement in (
+        f'UPDATE {table} SET "{column}" = "{column}"',
+        f"DELETE FROM {table}",
+        f"TRUNCATE {table}",
+    ):
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            async with tx.savepoint():
+                await tx.execute(statement)
+
+
+async def test_a_table_with_the_grant_would_be_noticed(url_of, db: Database):
+    """The control of the test above: with the right in place nothing is refused."""
+    owner = await asyncpg.connect(url_of("owner"))
+    await owner.execute("GRANT UPDATE ON transfer TO tanhui_app")
+    await owner.close()
+    async with db.transaction() as tx:
+        await tx.execute("UPDATE transfer SET amount = amount")
+
+
+async def test_eraser_may_delete_what_belongs_to_a_person_and_nothing_else(tx: Tx):
+    rows = await tx.fetch(
+        """SELECT relname::text AS name FROM pg_class
+           WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p')
+             AND NOT relispartition AND has_table_privilege('tanhui_eraser', oid, 'DELETE')"""
+    )
+    assert {row["name"] for row in rows} == ERASABLE
+
+
+async def test_app_owns_nothing(tx: Tx):
+    assert (
+        await tx.fetchval("SELECT count(*) FROM pg_class WHERE relowner = 'tanhui_app'::regrole")
+        == 0
+    )
+
+
+async def test_a_migration_that_fails_leaves_nothing_behind(server: Server, template):
+    """All files run in one transaction: a first start killed half way begins from nothing."""
+    name = f"test_{uuid4().hex}"
+    owner = await asyncpg.connect(server.url("owner"))
+    try:
+        await owner.execute(f"CREATE DATABASE {name}")
+        victim = await asyncpg.connect(server.url("owner", name))
+        # The table a later file wants to make is there already.
+        await victim.execute("CREATE TABLE transfer (a int)")
+        with pytest.raises(asyncpg.DuplicateTableError):
+            migrate(server.url("owner", name))
+        assert await victim.fetchval("SELECT to_regclass('outbox')") is None
+        await victim.close()
+    finally:
+        await owner.execute(f"DROP DATABASE {name} WITH (FORCE)")
+        await owner.close()

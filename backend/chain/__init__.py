@@ -16,7 +16,9 @@ from backend.chain.client import ChainClient, NodeAway, Receipt, RpcError
 from backend.chain.deploy import Deployment, DeploymentDiffers, deploy, planned_addresses
 from backend.chain.keys import ChainKeys, Signer, Terms, open_keys
 from backend.chain.probe import probe
+from backend.chain.keystores import new_keystore, open_keystore
 from backend.chain.profile import PROFILES, ChainProfile, profile_of
+from backend.chain.proxy import RpcProxy
 from backend.chain.sender import (
     ChainTx,
     Driver,
@@ -41,6 +43,7 @@ __all__ = [
     "Purpose",
     "Receipt",
     "RpcError",
+    "RpcProxy",
     "Signer",
     "Terms",
     "chain_terms",
@@ -49,8 +52,10 @@ __all__ = [
     "explain_failure",
     "find_transaction",
     "keys",
+    "new_keystore",
     "open_access",
     "open_keys",
+    "open_keystore",
     "planned_addresses",
     "prepare",
     "probe",

@@ -1,0 +1,125 @@
+"""A node with contracts and a log with planted leaves, for the flows that meet the chain."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from hashlib import new as new_hash
+from typing import Any
+from uuid import UUID
+
+from backend import proof
+from backend.chain import ChainAccess, ChainClient
+from backend.flows.deploy_chain import access_chain, deploy_chain
+from backend.kit.db import Database
+from backend.kit.ids import new_id
+from tests.chain.support import NodeProcess, enact_rule
+
+NOW = datetime(2026, 11, 22, 4, 0, tzinfo=UTC)
+DAY = date(2026, 11, 22)
+RULE, PROGRAMME, CLASS = "metro-points", "metro-2026", "carbon"
+
+
+def account_of(number: int) -> bytes:
+    return new_hash("sha256", b"account %d" % number).digest()[:20]
+
+
+def a_leaf(
+    *,
+    act: str = "award",
+    account: int = 1,
+    amount: int = 10,
+    reason: int | None = None,
+    day: date = DAY,
+    rule: str = RULE,
+    class_: str = CLASS,
+) -> dict[str, Any]:
+    """Columns of a transfer's leaf."""
+    reasons = {"award": 0, "redeem": 0, "expire": 1, "reverse": 2, "erase": 3, "refund": 4}
+    award = act == "award"
+    return {
+        "act": act,
+        "class": class_,
+        "programme": PROGRAMME if award else None,
+        "rule": rule if award else None,
+        "rule_version": 1 if award else None,
+        "reason": reasons[act] if reason is None else reason,
+        "account": account_of(account),
+        "amount": amount,
+        "city_day": day,
+    }
+
+
+@dataclass
+class ChainWorld:
+    """One chain, one database, and what was planted."""
+
+    db: Database
+    node: NodeProcess
+    client: ChainClient
+    access: ChainAccess
+    planted: list[UUID] = field(default_factory=list)
+
+    async def seal(self, leaves: Sequence[dict[str, Any] | None]) -> int:
+        """Append leaves (None = an enactment) and a checkpoint; returns the log's size."""
+        async with self.db.transaction() as tx:
+            fresh = [
+                proof.NewLeaf(
+                    kind=2 if terms is None else 1,
+                    ref=new_id(),
+                    leaf_hash=new_hash("sha256", str((n, terms)).encode()).digest(),
+                    seed=bytes(32),
+                    terms=terms or {},
+                )
+                for n, terms in enumerate(leaves)
+            ]
+            size, root = await proof.append_leaves(tx, fresh, NOW)
+            await proof.add_checkpoint(tx, proof.Checkpoint(size, root, "unsigned\n"), NOW)
+        self.planted += [leaf.ref for leaf in fresh]
+        return size
+
+    async def fund(self, envelope: int = 1_000_000) -> None:
+        """Give the programme a budget in the database."""
+        async with self.db.transaction() as tx:
+            await tx.execute(
+                """INSERT INTO programme (programme_id, name, class, day_from, budget_period,
+                                          expiry_months, created_at)
+                   VALUES ($1, '示范项目', $2, $3, 'total', 24, $4) ON CONFLICT DO NOTHING""",
+                PROGRAMME,
+                CLASS,
+                date(2026, 1, 1),
+                NOW,
+            )
+            await tx.execute(
+                """INSERT INTO budget (programme_id, period, envelope, issued, leased)
+                   VALUES ($1, 'total', $2, 0, 0)""",
+                PROGRAMME,
+                envelope,
+            )
+
+    async def rows(self, sql: str, *args: Any) -> list[dict[str, Any]]:
+        async with self.db.transaction(readonly=True) as tx:
+            return [dict(row) for row in await tx.fetch(sql, *args)]
+
+
+@asynccontextmanager
+async def chain_world(
+    db: Database, node: NodeProcess, *, envelope: int | None = 1_000_000, enacted: bool = True
+) -> AsyncIterator[ChainWorld]:
+    """Deploy, enact the rule, fund the programme."""
+    async with ChainClient(node.url) as client:
+        await deploy_chain(db, client, node.keys)
+        access = await access_chain(db, client, node.keys)
+        world = ChainWorld(db, node, client, access)
+        if enacted:
+            await enact_rule(client, node.keys, access.registry, rule=RULE)
+            # Two registrations used up the government's first nonces outside its lane.
+            async with db.transaction() as tx:
+                await tx.execute(
+                    "INSERT INTO chain_lane (lane, next_nonce) VALUES ($1, $2)",
+                    node.keys.government.address,
+                    await client.nonce(node.keys.government.address),
+                )
+        if envelope is not None:
+            await world.fund(envelope)
+        yield world

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
+import {Enactment} from "../src/IRuleRegistry.sol";
 import {City} from "./support/City.sol";
 
 /// @notice Measures whole transactions of `post` (run with --isolate; see scripts/gas.mjs). Accounts are spread
@@ -56,5 +57,10 @@ contract GasTest is City {
             vm.snapshotGasLastCall(size == 1 ? "anchor first" : "anchor next");
             root = bytes32(uint256(size));
         }
+        Enactment memory e = _enactment();
+        e.version = 2;
+        (bytes memory a, bytes memory b) = (_signed(KEY_A, e), _signed(KEY_B, e));
+        registry.enact(e, a, b);
+        vm.snapshotGasLastCall("enact");
     }
 }

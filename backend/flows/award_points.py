@@ -11,7 +11,7 @@ balances all people share.
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
@@ -85,7 +85,14 @@ async def award_once(
             log("award_deadlocked", attempt=attempt)
         else:
             if counts.items:
-                log("points_awarded", **asdict(counts))
+                log(
+                    "points_awarded",
+                    uploads=counts.items,
+                    events=counts.events,
+                    awarded=counts.awarded,
+                    refused=counts.refused,
+                    points=counts.points,
+                )
             return counts
     return Counts()
 

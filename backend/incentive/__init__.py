@@ -26,6 +26,7 @@ from backend.incentive.counters import (
     write_counters,
 )
 from backend.incentive.document import Cap, Rule, read_rule
+from backend.incentive.laws import check_laws
 from backend.incentive.programmes import (
     Programme,
     RuleCalendar,
@@ -62,6 +63,7 @@ __all__ = [
     "budgets",
     "calendar",
     "card",
+    "check_laws",
     "close_period",
     "close_purses",
     "counted",

@@ -2,7 +2,7 @@
 
 from backend.ledger import chart
 from backend.ledger.journal import PointAward, expiry_month_of
-from backend.ledger.replay import Difference, replay
+from backend.ledger.replay import replay
 from backend.ledger.service import (
     Balance,
     LedgerError,
@@ -10,12 +10,12 @@ from backend.ledger.service import (
     award_points,
     balance_of,
     debts_of,
+    owners_of,
     reverse_award,
 )
 
 __all__ = [
     "Balance",
-    "Difference",
     "LedgerError",
     "PointAward",
     "Reversal",
@@ -24,6 +24,7 @@ __all__ = [
     "chart",
     "debts_of",
     "expiry_month_of",
+    "owners_of",
     "replay",
     "reverse_award",
 ]

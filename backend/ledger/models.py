@@ -50,6 +50,8 @@ class Transfer(SQLModel, table=True):
     city_day: date
     idempotency_key: str | None = Field(default=None, sa_type=Text)
     body_digest: bytes | None = Field(default=None, sa_type=LargeBinary)
+    # Why an act of an official was done, in words without personal data.
+    note: str | None = Field(default=None, sa_type=Text)
     created_at: datetime = Field(sa_column=Column(DateTime(timezone=True), nullable=False))
 
 

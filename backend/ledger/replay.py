@@ -1,22 +1,10 @@
 """The laws of the ledger, asked of the database: the journal explains every balance and lot."""
 
-from dataclasses import dataclass
-
 from backend.kit.db import Tx
-
-
-@dataclass(frozen=True, slots=True)
-class Difference:
-    """A law that does not hold: which one, of what, what the journal says and what is stored."""
-
-    law: str
-    subject: str
-    expected: str
-    found: str
-
+from backend.kit.laws import Difference, broken
 
 # Each query gives rows (subject, expected, found) where a law is broken.
-LAWS = {
+LAWS: dict[str, str] = {
     # Replaying the journal gives the stored balances.
     "balances-follow-from-postings": """
         WITH moved AS (
@@ -84,10 +72,4 @@ async def replay(tx: Tx) -> list[Difference]:
 
     Reads everything in one snapshot if `tx` is repeatable read, so it holds under load.
     """
-    found: list[Difference] = []
-    for law, sql in LAWS.items():
-        found += [
-            Difference(law, row["subject"], row["expected"], row["found"])
-            for row in await tx.fetch(sql)
-        ]
-    return found
+    return await broken(tx, LAWS)

@@ -37,6 +37,7 @@ _TRANSFER = (
     "city_day",
     "idempotency_key",
     "body_digest",
+    "note",
     "created_at",
 )
 _POSTING = ("transfer_id", "n", "source", "destination", "amount", "asset", "expiry_month")
@@ -65,7 +66,7 @@ class Balance:
 
 @dataclass(frozen=True, slots=True)
 class Reversal:
-    """A counter-entry: the whole amount of the award it takes back."""
+    """A counter-entry: the whole amount of the award it takes back. `repeated`: made earlier."""
 
     transfer_id: UUID
     of_transfer: UUID
@@ -73,6 +74,7 @@ class Reversal:
     points_class: str
     amount: int
     city_day: date
+    repeated: bool
 
 
 async def award_points(tx: Tx, awards: Sequence[PointAward], at: datetime) -> None:
@@ -89,7 +91,7 @@ async def award_points(tx: Tx, awards: Sequence[PointAward], at: datetime) -> No
         transfers.append(
             (
                 *(a.transfer_id, "award", 0, None, a.citizen_id, a.points_class, a.amount),
-                *(a.programme_id, a.rule_id, a.rule_version, a.city_day, None, None, at),
+                *(a.programme_id, a.rule_id, a.rule_version, a.city_day, None, None, None, at),
             )
         )
         for n, p in enumerate(award_postings(a, debt)):
@@ -108,6 +110,7 @@ async def reverse_award(
     city_day: date,
     idempotency_key: str,
     body_digest: bytes,
+    note: str,
     at: datetime,
 ) -> Reversal:
     """Take an award back by a counter-entry under the client's own id and key.
@@ -147,7 +150,7 @@ async def reverse_award(
             (
                 *(transfer_id, "reverse", REASON["reverse"], of_transfer, citizen_id),
                 *(points_class, award["amount"], None, None, None, city_day),
-                *(idempotency_key, body_digest, at),
+                *(idempotency_key, body_digest, note, at),
             )
         ],
     )
@@ -157,7 +160,15 @@ async def reverse_award(
     records = [_posting_record(transfer_id, n, p) for n, p in enumerate(postings)]
     await tx.copy("posting", _POSTING, records)
     await _move(tx, movements)
-    return Reversal(transfer_id, of_transfer, citizen_id, points_class, award["amount"], city_day)
+    return Reversal(
+        transfer_id,
+        of_transfer,
+        citizen_id,
+        points_class,
+        award["amount"],
+        city_day,
+        repeated=False,
+    )
 
 
 async def balance_of(tx: Tx, citizen_id: UUID, points_class: str) -> Balance:
@@ -195,6 +206,15 @@ async def debts_of(tx: Tx, owners: Iterable[tuple[UUID, str]]) -> dict[tuple[UUI
         [asset for _, asset in by_account],
     )
     return {by_account[row["account"], row["asset"]]: row["debt"] for row in rows}
+
+
+async def owners_of(tx: Tx, transfer_ids: Iterable[UUID]) -> set[UUID]:
+    """The people whose points these transfers moved; unknown transfers are nobody's."""
+    rows = await tx.fetch(
+        "SELECT DISTINCT citizen_id FROM transfer WHERE transfer_id = ANY($1::uuid[])",
+        list(transfer_ids),
+    )
+    return {row["citizen_id"] for row in rows}
 
 
 async def _move(tx: Tx, movements: Movements) -> None:
@@ -246,4 +266,5 @@ def _reversal(row: Any) -> Reversal:
         row["class"],
         row["amount"],
         row["city_day"],
+        repeated=True,
     )

@@ -22,6 +22,7 @@ CREATE TABLE transfer (
     city_day date NOT NULL,
     idempotency_key text,
     body_digest bytea,
+    note text,
     created_at timestamptz NOT NULL,
     CONSTRAINT transfer_key_has_digest CHECK ((idempotency_key IS NULL) = (body_digest IS NULL))
 );

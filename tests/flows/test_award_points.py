@@ -1,6 +1,9 @@
+from datetime import date
+
 import pytest
 
 from backend.flows.award_points import award_once
+from backend.flows.recompute import recompute
 from backend.kit.clock import FixedClock
 from backend.kit.db import Database
 from backend.kit.vault import Vault
@@ -24,3 +27,12 @@ async def test_a_metro_trip_becomes_points(world: World) -> None:
         48,
         ["metro-long"],
     )
+
+
+async def test_recompute_finds_nothing(world: World) -> None:
+    await world.enact()
+    await world.record(*[trip(n % 2, distance_m=4_000 * n, minute=n) for n in range(12)])
+    print(await award_once(world.db, world.vault, world.clock))
+    r = await recompute(world.db, world.vault, day_from=date(2026,1,1), day_to=date(2026,12,31))
+    assert r.differences == []
+    assert r.awards == 11

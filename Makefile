@@ -71,6 +71,7 @@ contracts-check: contracts/node_modules/.package-lock.json
 lock:
 	$(PYTHON) -m venv build/lock
 	build/lock/bin/python -m pip install --quiet pip-tools
-	build/lock/bin/pip-compile requirements.in --output-file requirements.lock --upgrade \
+	build/lock/bin/pip-compile requirements.in --output-file build/requirements.lock --upgrade \
 		--generate-hashes --allow-unsafe --strip-extras --no-header --no-annotate \
 		--no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-emit-options
+	grep -v '^#' build/requirements.lock > requirements.lock

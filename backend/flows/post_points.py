@@ -2,7 +2,8 @@
 
 A cut is a range of leaves and all batches over it. The next cut is made only when the one before
 is settled, so per account all earlier leaves are final before later ones are sent; inside a cut
-the order is issue, redeem, retire. What the chain refuses stays visible with its reason.
+the order is issue, redeem, retire. What the chain refuses stays visible with its reason. Class,
+rule and budget were made known to the chain when a programme was funded and its rule enacted.
 """
 
 from collections.abc import Sequence
@@ -29,7 +30,6 @@ from backend.chain.contracts import (
     post_input,
     read_batch,
 )
-from backend.flows.grant_terms import grant_terms
 from backend.kit.clock import day_number
 from backend.kit.db import Database, Tx
 from backend.kit.logs import log
@@ -62,22 +62,9 @@ async def post_points(
     cut = await _plan_cut(db, access, accounts_max)
     if cut is None:
         return done
-    if not await grant_terms(db, access, [b.header for b in cut.batches], cut_totals(cut), now):
-        return done
     if await _store_cut(db, access, cut, now):
         done += len(cut.batches) + await driver.drive(now)
     return done
-
-
-def cut_totals(cut: _Cut) -> dict[str, int]:
-    """Points that a cut's awards issue, by programme."""
-    totals: dict[str, int] = {}
-    for batch in cut.batches:
-        if batch.header.programme:
-            totals[batch.header.programme] = (
-                totals.get(batch.header.programme, 0) + batch.total
-            )
-    return totals
 
 
 def _driver(db: Database, access: ChainAccess) -> Driver:

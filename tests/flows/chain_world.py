@@ -10,10 +10,11 @@ from uuid import UUID
 
 from backend import proof
 from backend.chain import ChainAccess, ChainClient
+from backend.chain.contracts import DEBIT_CHAIN_SENDER, set_budget_input, set_class_input
 from backend.flows.deploy_chain import access_chain, deploy_chain
 from backend.kit.db import Database
 from backend.kit.ids import new_id
-from tests.chain.support import NodeProcess, enact_rule
+from tests.chain.support import NodeProcess, enact_rule, executed
 
 NOW = datetime(2026, 11, 22, 4, 0, tzinfo=UTC)
 DAY = date(2026, 11, 22)
@@ -78,24 +79,10 @@ class ChainWorld:
         self.planted += [leaf.ref for leaf in fresh]
         return size
 
-    async def fund(self, envelope: int = 1_000_000) -> None:
-        """Give the programme a budget in the database."""
-        async with self.db.transaction() as tx:
-            await tx.execute(
-                """INSERT INTO programme (programme_id, name, class, day_from, budget_period,
-                                          expiry_months, created_at)
-                   VALUES ($1, '示范项目', $2, $3, 'total', 24, $4) ON CONFLICT DO NOTHING""",
-                PROGRAMME,
-                CLASS,
-                date(2026, 1, 1),
-                NOW,
-            )
-            await tx.execute(
-                """INSERT INTO budget (programme_id, period, envelope, issued, leased)
-                   VALUES ($1, 'total', $2, 0, 0)""",
-                PROGRAMME,
-                envelope,
-            )
+    async def fund(self, cap: int) -> None:
+        """Make the class known and give the programme its cap on chain."""
+        for data in (set_class_input(CLASS, DEBIT_CHAIN_SENDER), set_budget_input(PROGRAMME, cap)):
+            await executed(self.client, self.node.keys.government, self.access.points, data)
 
     async def rows(self, sql: str, *args: Any) -> list[dict[str, Any]]:
         async with self.db.transaction(readonly=True) as tx:
@@ -104,7 +91,7 @@ class ChainWorld:
 
 @asynccontextmanager
 async def chain_world(
-    db: Database, node: NodeProcess, *, envelope: int | None = 1_000_000, enacted: bool = True
+    db: Database, node: NodeProcess, *, cap: int | None = 1_000_000, enacted: bool = True
 ) -> AsyncIterator[ChainWorld]:
     """Deploy, enact the rule, fund the programme."""
     async with ChainClient(node.url) as client:
@@ -113,13 +100,6 @@ async def chain_world(
         world = ChainWorld(db, node, client, access)
         if enacted:
             await enact_rule(client, node.keys, access.registry, rule=RULE)
-            # Two registrations used up the government's first nonces outside its lane.
-            async with db.transaction() as tx:
-                await tx.execute(
-                    "INSERT INTO chain_lane (lane, next_nonce) VALUES ($1, $2)",
-                    node.keys.government.address,
-                    await client.nonce(node.keys.government.address),
-                )
-        if envelope is not None:
-            await world.fund(envelope)
+        if cap is not None:
+            await world.fund(cap)
         yield world

@@ -15,9 +15,8 @@ from backend.chain.access import (
 from backend.chain.client import ChainClient, NodeAway, Receipt, RpcError
 from backend.chain.deploy import Deployment, DeploymentDiffers, deploy, planned_addresses
 from backend.chain.keys import ChainKeys, Signer, Terms, open_keys
-from backend.chain.keystore import WrongPassword, new_keystore, open_keystore
-from backend.chain.probe import probe
 from backend.chain.keystores import new_keystore, open_keystore
+from backend.chain.probe import probe
 from backend.chain.profile import PROFILES, ChainProfile, profile_of
 from backend.chain.proxy import RpcProxy
 from backend.chain.sender import (
@@ -47,7 +46,6 @@ __all__ = [
     "RpcProxy",
     "Signer",
     "Terms",
-    "WrongPassword",
     "chain_terms",
     "contracts",
     "deploy",
@@ -55,10 +53,8 @@ __all__ = [
     "find_transaction",
     "keys",
     "new_keystore",
-    "new_keystore",
     "open_access",
     "open_keys",
-    "open_keystore",
     "open_keystore",
     "planned_addresses",
     "prepare",

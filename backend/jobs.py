@@ -11,8 +11,11 @@ import contextlib
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import UTC
+from typing import Any
 
-from apscheduler.schedulers.asyncio import AsyncIOScheduler
+from apscheduler.schedulers.asyncio import (  # pyright: ignore[reportMissingTypeStubs] — none exist
+    AsyncIOScheduler,
+)
 
 from backend.chain import (
     ChainAccess,
@@ -93,7 +96,7 @@ class Worker:
                 await self._sleep(AWAY_PAUSE_S)
 
     async def _keep_timetable(self, still_leads: Callable[[], Awaitable[bool]]) -> None:
-        scheduler = AsyncIOScheduler(timezone=UTC)
+        scheduler: Any = AsyncIOScheduler(timezone=UTC)
         for job in self.timetable:
             scheduler.add_job(
                 self._once,
@@ -167,9 +170,7 @@ class _Steps:
             services.db, services.vault, services.settings, services.clock
         )
         while sealed:  # A backlog is worked off in one go, in bounded commits.
-            sealed = await seal_once(
-                services.db, services.vault, services.settings, services.clock
-            )
+            sealed = await seal_once(services.db, services.vault, services.settings, services.clock)
             total += sealed
         return total
 

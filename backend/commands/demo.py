@@ -1,7 +1,7 @@
 """`tanhui demo`: a whole city on one machine, and a tour through it."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
@@ -35,6 +35,8 @@ def demo(
     from backend.demo.installation import CannotStart, bring_up
     from backend.kit.settings import load_settings
 
+    from backend.kit.logs import log_to
+
     console = Console()
     settings = load_settings()
     if settings.profile == "production":
@@ -47,9 +49,14 @@ def demo(
         colour = {"✓": "green", "✗": "red"}.get(mark, "yellow")
         console.print(f"[{colour}]{mark}[/{colour}] {sentence}", highlight=False)
 
+    def end(_number: int, _frame: object) -> NoReturn:
+        sys.exit(143)
+
     # A polite end from outside goes the same way as Ctrl-C.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    signal.signal(signal.SIGTERM, end)
     console.rule("碳惠 Tanhui")
+    (settings.var / "log").mkdir(parents=True, exist_ok=True)
+    log_to((settings.var / "log" / "demo.log").open("a", encoding="utf-8"))
     try:
         installation = bring_up(settings, show)
     except CannotStart as reason:
@@ -77,6 +84,7 @@ def _walk(installation: "Installation", console: Any, json_file: Path | None) ->
 
     from backend.demo import founding, screen
     from backend.demo.city import load_or_draw
+    from backend.demo.forgery import Forger
     from backend.demo.installation import wait_ready
     from backend.demo.tour import Step, StepFailed
     from backend.kit.vault import write_secret_file
@@ -97,11 +105,13 @@ def _walk(installation: "Installation", console: Any, json_file: Path | None) ->
     tour_from_s = time.monotonic()
     tour = _tour(installation, partners, papers, show)
     tour.steps.insert(0, Step("ready", True, round(ready_s, 3), {}))
-    try:
-        tour.walk()
-    except StepFailed as failure:
-        show("✗", f"{failure};日志在 {settings.var / 'log'}")
-    memory_mib = installation.memory_mib()
+    with Forger(settings) as forger:
+        try:
+            tour.walk()
+            tour.step("forged", "整套伪造的系统签出的回执,当场识破", lambda: tour.forged(forger))
+        except StepFailed:
+            show("✗", f"日志在 {settings.var / 'log'}")
+        memory_mib = installation.memory_mib()
     show("·", f"旅程 {time.monotonic() - tour_from_s:.1f} s · 全部进程内存 {memory_mib} MiB")
     held = all(step.ok for step in tour.steps)
     document = {

@@ -20,7 +20,8 @@ NODE_S_MAX = 60
 
 
 @asynccontextmanager
-async def _services(installation: Installation) -> AsyncGenerator[tuple[Services, ChainClient]]:
+async def open_services(installation: Installation) -> AsyncGenerator[tuple[Services, ChainClient]]:
+    """The tools of an installation, as its own processes open them."""
     settings = installation.settings
     db = await Database.open(installation.server.url("app"), size=4)
     client = ChainClient(settings.chain_rpc_url, profile_of(settings.chain_profile))
@@ -33,19 +34,19 @@ async def _services(installation: Installation) -> AsyncGenerator[tuple[Services
 
 async def deploy(installation: Installation, show: Show) -> None:
     """Put the contracts on the chain and publish the trust file; on a later start only look."""
-    async with _services(installation) as (services, client):
+    async with open_services(installation) as (services, client):
         await _node_answers(client)
         keys = open_keys(services.settings.keys_dir)
         await deploy_chain(services.db, client, keys)
-        trust = await publish_trust(
-            services.db, services.vault, services.settings, services.clock
-        )
+        trust = await publish_trust(services.db, services.vault, services.settings, services.clock)
     show("✓", f"合约已部署,信任文件第 {trust.version} 版(单节点链:能发现篡改,但不是共识)")
 
 
-async def found(installation: Installation, holdings: city.City, show: Show) -> list[dict[str, Any]]:
+async def found(
+    installation: Installation, holdings: city.City, show: Show
+) -> list[dict[str, Any]]:
     """Enter the sample city and enact its programme. Returns `sign_ins.partners`."""
-    async with _services(installation) as (services, client):
+    async with open_services(installation) as (services, client):
         partners = await city.settle(services, holdings)
         show("✓", f"示例城市:{len(partners)} 家合作平台,{len(city.CITIZENS)} 位已授权市民")
         await programme.enact(services, client, holdings)

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TextIO
+from urllib.parse import urlsplit
 
 import httpx
 
@@ -58,16 +59,16 @@ class Installation:
         return sum(_pss_kib(pid) for pid in _with_descendants(roots)) // 1024
 
 
-def bring_up(settings: Settings, show: Show) -> Installation:
-    """Start everything up to an API that answers `/ready`.
+def bring_up(settings: Settings, show: Show, *, api: bool = True) -> Installation:
+    """Start the node, the database with its tables and, with `api`, the web process.
 
-    Raises CannotStart, pg.ServerError, or what a migration or deployment raises.
+    Raises CannotStart, pg.ServerError, or what a migration raises.
     """
     settings.var.mkdir(parents=True, exist_ok=True)
     lock = _only_one(settings)
     Vault.open(settings.keys_dir)
-    for port in (settings.port, settings.port + 2):
-        _must_be_free(settings.host, port)
+    for port in (settings.port, urlsplit(settings.chain_rpc_url).port):
+        _must_be_free(settings.host, port or settings.port)
     supervisor = Supervisor(settings.var / "log", _environment(settings))
     supervisor.start("node", "node")
     try:
@@ -80,7 +81,8 @@ def bring_up(settings: Settings, show: Show) -> Installation:
         show("✓", "数据库已启动" + ("(内嵌 PostgreSQL)" if server.embedded else "(DATABASE_URL)"))
         migrate(settings.owner_database_url or server.url("owner"))
         show("✓", "数据表已就绪")
-        supervisor.start("web", "serve")
+        if api:
+            supervisor.start("web", "serve")
         supervisor.watch()
     except BaseException:
         installation.stop()
@@ -113,6 +115,8 @@ def _environment(settings: Settings) -> dict[str, str]:
         "TANHUI_PORT": str(settings.port),
         "TANHUI_ISSUER_ID": settings.issuer_id,
         "TANHUI_ISSUER_NAME": settings.issuer_name,
+        "TANHUI_CHAIN_ID": str(settings.chain_id),
+        "TANHUI_RPC_URL": settings.chain_rpc_url,
         "CITY_TZ": settings.city_tz,
     }
     if settings.database_url is not None:

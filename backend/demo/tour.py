@@ -4,6 +4,7 @@ Everything goes through the doors over HTTP, as a partner and a citizen would. E
 what it saw; a step that does not hold ends the tour with its reason.
 """
 
+import asyncio
 import json
 import secrets
 import time
@@ -16,8 +17,10 @@ from typing import Any
 import httpx
 
 from backend.demo.city import SCENARIO
-from backend.flows.verify_receipt import Verdict, verify_receipt
+from backend.demo.forgery import Forger
+from backend.flows.verify_receipt import verify_receipt
 from backend.partner_client import Credentials, PartnerDoor
+from backend.proof import Verdict
 
 SETTLED_S_MAX = 45
 BULK_EVENTS = 200
@@ -161,10 +164,10 @@ class Tour:
         self.papers.mkdir(parents=True, exist_ok=True)
         (self.papers / "receipt.json").write_bytes(receipt)
         (self.papers / "trust.json").write_bytes(trust)
-        verdict = self.verify(receipt)
-        if not verdict.ok:
-            raise StepFailed(_failed_lines(verdict))
-        return {step.step: step.verdict for step in verdict.steps}
+        verdicts = self.verify(receipt)
+        if any(step.verdict == "failed" for step in verdicts):
+            raise StepFailed(_failed_lines(verdicts))
+        return {step.step: step.verdict for step in verdicts}
 
     def tampered(self) -> dict[str, Any]:
         """Raise the points in the receipt and see the check fail."""
@@ -181,18 +184,34 @@ class Tour:
         (self.papers / "receipt-tampered.json").write_bytes(forged)
         return self.must_fail(forged)
 
+    def forged(self, forger: Forger) -> dict[str, Any]:
+        """Check the receipt of a complete forged installation, asking the forger's own node."""
+        forgery = forger.forgery()
+        (self.papers / "receipt-forged.json").write_bytes(forgery.receipt)
+        (self.papers / "trust-forged.json").write_bytes(forgery.trust)
+        believed = self.verify(forgery.receipt, forgery.rpc_url, trust=forgery.trust)
+        if any(step.verdict == "failed" for step in believed):
+            raise StepFailed(f"the forgery is not even sound in itself: {_failed_lines(believed)}")
+        return self.must_fail(forgery.receipt, forgery.rpc_url)
+
     def must_fail(self, receipt: bytes, rpc_url: str | None = None) -> dict[str, Any]:
         """Check a bad receipt against the genuine trust file and expect ✗."""
-        verdict = self.verify(receipt, rpc_url)
-        failed = [step.step for step in verdict.steps if step.verdict == "failed"]
-        if verdict.ok or not failed:
+        failed = [s.step for s in self.verify(receipt, rpc_url) if s.verdict == "failed"]
+        if not failed:
             raise StepFailed("a bad receipt passed the check")
         return {"failed": ",".join(failed)}
 
-    def verify(self, receipt: bytes, rpc_url: str | None = None) -> Verdict:
+    def verify(
+        self, receipt: bytes, rpc_url: str | None = None, *, trust: bytes | None = None
+    ) -> list[Verdict]:
         """The check a stranger makes: receipt, trust file, and a JSON-RPC address."""
-        trust = (self.papers / "trust.json").read_bytes()
-        return verify_receipt(receipt, trust, rpc_url or self.rpc_url)
+        pinned = (self.papers / "trust.json").read_bytes() if trust is None else trust
+
+        async def check() -> list[Verdict]:
+            async with open_reader(rpc_url or self.rpc_url) as reader:
+                return await verify_receipt(receipt, pinned, reader)
+
+        return asyncio.run(check())
 
     def _trip(self, subject: str, ended: datetime, distance_m: int) -> dict[str, Any]:
         return {
@@ -224,10 +243,8 @@ class Tour:
         return answer
 
 
-def _failed_lines(verdict: Verdict) -> str:
-    return "; ".join(
-        f"{step.step}: {step.reason}" for step in verdict.steps if step.verdict == "failed"
-    )
+def _failed_lines(verdicts: list[Verdict]) -> str:
+    return "; ".join(f"{s.step}: {s.reason}" for s in verdicts if s.verdict == "failed")
 
 
 def _since(started_s: float) -> float:

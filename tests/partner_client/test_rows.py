@@ -4,7 +4,6 @@ Method: small files with one quirk each, then the real Shenzhen taps against a c
 from the files by other means.
 """
 
-import csv
 import json
 from collections import Counter
 from pathlib import Path
@@ -15,6 +14,7 @@ from hypothesis import strategies as st
 
 from backend.partner_client import MappingError, Prepared, prepare, read_mapping
 from backend.partner_client.rows import distance_m
+from tests.partner_client.straight_count import straight_count
 
 MAPPING = Path(__file__).parents[2] / "docs" / "mappings" / "shenzhen-metro-taps.yaml"
 HEADER = "card_no,deal_date,deal_type,station\n"
@@ -138,49 +138,11 @@ def test_distance_is_symmetric_and_a_known_length() -> None:
     assert distance_m(here, here) == 0
 
 
-def independent_count(taps: Path, stations: Path) -> Counter[str]:
-    """Outcomes counted straight from the files, by card, without the product's code."""
-    known = {s["n"] for line in json.loads(stations.read_text("utf-8"))["l"] for s in line["st"]}
-    with taps.open(encoding="utf-8", newline="") as file:
-        raw = [tuple(row.values()) for row in csv.DictReader(file)]
-    rows = list(dict.fromkeys(raw))
-    counts: Counter[str] = Counter({"duplicate-row": len(raw) - len(rows)})
-    by_card: dict[str, list[tuple[str, str, str]]] = {}
-    for row in rows:
-        if row[2] == "巴士":
-            counts["not-a-metro-tap"] += 1
-        else:
-            by_card.setdefault(row[0], []).append((row[1], row[2], row[7].removesuffix("站")))
-    for taps_of_card in by_card.values():
-        taps_of_card.sort(key=lambda tap: tap[0])
-        kinds = [kind for _, kind, _ in taps_of_card]
-        paired: set[int] = set()
-        for number in range(1, len(kinds)):
-            if (kinds[number - 1], kinds[number]) == ("地铁入站", "地铁出站"):
-                paired |= {number - 1, number}
-                names = (taps_of_card[number - 1][2], taps_of_card[number][2])
-                counts[_trip_outcome(names, known)] += 2
-        for number, kind in enumerate(kinds):
-            if number not in paired:
-                entry = kind == "地铁入站"
-                counts["entry-without-exit" if entry else "exit-without-entry"] += 1
-    return counts
-
-
-def _trip_outcome(names: tuple[str, str], known: set[str]) -> str:
-    for name in names:
-        if not name:
-            return "station-empty"
-        if name not in known:
-            return "station-damaged" if "?" in name else "station-unknown"
-    return "same-station" if names[0] == names[1] else "trip"
-
-
 @pytest.mark.realdata
 def test_the_shenzhen_taps_agree_with_a_count_straight_from_the_file(real_data: Path) -> None:
     folder = real_data / "transit"
     taps = folder / "szt_taps_2018-09-01.csv"
-    expected = independent_count(taps, folder / "szmc.net-metro.json")
+    expected = straight_count(taps, folder / "szmc.net-metro.json")
     found = prepare(taps, read_mapping(MAPPING), MAPPING.parent, TOKENS, 0)
     still = sum(1 for event in found.events if event["data"]["distance_m"] == 0)
     seen = Counter(

@@ -11,9 +11,7 @@ GY = 0xBC3736A2F4F6779C59BDCEE36B692153D0A9877CC62A474002DF32E52139F0A0
 
 USER_ID = b"1234567812345678"
 
-_Z_HEAD = (
-    (8 * len(USER_ID)).to_bytes(2) + USER_ID + b"".join(n.to_bytes(32) for n in (A, B, GX, GY))
-)
+_DOMAIN = b"".join(number.to_bytes(32) for number in (A, B, GX, GY))
 
 
 def is_on_curve(x: int, y: int) -> bool:
@@ -21,6 +19,7 @@ def is_on_curve(x: int, y: int) -> bool:
     return 0 <= x < P and 0 <= y < P and (y * y - (x * x * x + A * x + B)) % P == 0
 
 
-def signed_digest(point: bytes, text: bytes) -> bytes:
-    """E = H(Z ‖ text), where Z binds the user id, the curve and the key (`point` = X ‖ Y)."""
-    return sm3(sm3(_Z_HEAD + point) + text)
+def signed_digest(point: bytes, text: bytes, user_id: bytes = USER_ID) -> bytes:
+    """The signed digest H(Z ‖ text), Z binding user id, curve and key (`point` = X ‖ Y)."""
+    user = (8 * len(user_id)).to_bytes(2) + user_id
+    return sm3(sm3(user + _DOMAIN + point) + text)

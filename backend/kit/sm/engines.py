@@ -65,17 +65,16 @@ class GmsslEngine:
 
     def sign(self, secret: int, point: bytes, text: bytes) -> bytes:
         """A fresh signature over `text`, its nonce from the operating system."""
+        digest = curve.signed_digest(point, text)
         while True:
-            nonce = secrets.randbelow(curve.N - 1) + 1
-            signature = self.sign_with_nonce(secret, point, text, nonce)
+            signature = self.sign_digest(secret, digest, secrets.randbelow(curve.N - 1) + 1)
             if signature is not None:
                 return signature
 
-    def sign_with_nonce(self, secret: int, point: bytes, text: bytes, nonce: int) -> bytes | None:
+    def sign_digest(self, secret: int, digest: bytes, nonce: int) -> bytes | None:
         """The signature for one nonce in 1 … n-1, None if that nonce must not be used."""
         crypt = self._sm2.CryptSM2(private_key=f"{secret:064x}", public_key="")
-        crypt.public_key = point.hex()
-        signature = crypt.sign(curve.signed_digest(point, text), f"{nonce:064x}")
+        signature = crypt.sign(digest, f"{nonce:064x}")
         return None if signature is None else bytes.fromhex(signature)
 
     def verify(self, point: bytes, signature: bytes, text: bytes) -> bool:

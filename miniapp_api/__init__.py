@@ -1,1 +1,5 @@
-"""The citizens' door: mini-program and mobile API under `/miniapp/v1`."""
+"""Citizens' door `/miniapp/v1`: sign in, consent, and see what became of every activity."""
+
+from miniapp_api.door import router
+
+__all__ = ["router"]

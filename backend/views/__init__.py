@@ -3,7 +3,7 @@
 from backend.views.activities import Activity, Award, activities_of, activity_of, states_of
 from backend.views.batches import Batch, batch_of
 from backend.views.deployment import DeployedContract, deployed_contracts
-from backend.views.documents import DocumentEntry, document_entry, documents_listed
+from backend.views.documents import DocumentEntry, What, document_entry, documents_listed
 from backend.views.edges import Edges, edges
 from backend.views.holdings import Holding, Movement, holdings_of, movements_of
 from backend.views.leaf_fields import enactment_fields, transfer_fields
@@ -15,9 +15,11 @@ from backend.views.people import (
     transfer_of_activity,
 )
 from backend.views.receipt_rows import AnchorRow, PostedRow, anchor_over, batch_over
-from backend.views.supply import LedgerSupply, ledger_supply
+from backend.views.supply import LANES, LedgerSupply, batches_known, ledger_supply
+from backend.views.workload import workload
 
 __all__ = [
+    "LANES",
     "Activity",
     "AnchorRow",
     "Award",
@@ -31,11 +33,13 @@ __all__ = [
     "PartnerCard",
     "Person",
     "PostedRow",
+    "What",
     "activities_of",
     "activity_of",
     "anchor_over",
     "batch_of",
     "batch_over",
+    "batches_known",
     "deployed_contracts",
     "document_entry",
     "documents_listed",
@@ -49,4 +53,5 @@ __all__ = [
     "states_of",
     "transfer_fields",
     "transfer_of_activity",
+    "workload",
 ]

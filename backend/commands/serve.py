@@ -1,0 +1,37 @@
+"""`tanhui serve`: the API processes."""
+
+import typer
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("serve")(serve)
+
+
+def serve(workers: int = typer.Option(1, min=1, help="Processes that share the port.")) -> None:
+    """Serve the doors over HTTP until told to stop."""
+    import uvicorn
+
+    from backend.app import NotForProduction, check_profile
+    from backend.kit.problems import Problem
+    from backend.kit.settings import load_settings
+
+    settings = load_settings()
+    try:
+        check_profile(settings)
+    except (NotForProduction, Problem) as error:
+        typer.echo(f"serve: {error}", err=True)
+        raise typer.Exit(1) from error
+    uvicorn.run(
+        "backend.app:create_app",
+        factory=True,
+        host=settings.host,
+        port=settings.port,
+        workers=workers,
+        loop="uvloop",
+        http="httptools",
+        access_log=False,
+        log_level="warning",
+        server_header=False,
+        timeout_graceful_shutdown=5,
+    )

@@ -1,0 +1,257 @@
+"""draft → approved → enacted: a rule or method takes force by two officials' own signatures.
+
+The document is published as a draft; each approver signs its EIP-712 enactment with their own
+key file; the second approval prepares `RuleRegistry.enact`, which recovers both signatures once
+more on chain. Only the commit that finds that transaction final puts the version in force here
+and queues its leaf: the chain knows first, the database follows.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import Any, Literal, cast
+
+from backend import incentive, methodology, officials
+from backend.chain import ChainTx, Purpose, Receipt, Signer, contracts, explain_failure, keys
+from backend.flows.government_lane import (
+    Call,
+    Deployed,
+    Government,
+    deployed,
+    outcome,
+    prepare,
+    settle,
+    standing,
+    terms_now,
+)
+from backend.kit import canonical
+from backend.kit.clock import Clock, day_number, day_number_open
+from backend.kit.db import Database, Row, Tx
+from backend.kit.ids import new_id
+from backend.kit.logs import log
+from backend.kit.needs import DocumentError
+from backend.kit.problems import Problem
+
+What = Literal["rule", "method"]
+CODES: dict[What, int] = {"rule": contracts.WHAT_RULE, "method": contracts.WHAT_METHOD}
+FORMATS: dict[str, What] = {"tanhui-rule-v1": "rule", "tanhui-method-v1": "method"}
+PURPOSE = "enact"
+APPROVALS_NEEDED = 2
+LEAF_KIND = 2
+_GAS = 500_000
+_LOCK: dict[What, str] = {
+    "rule": "SELECT document FROM rule WHERE rule_id = $1 AND version = $2 FOR UPDATE",
+    "method": "SELECT document FROM method WHERE method_id = $1 AND version = $2 FOR UPDATE",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """One version of a document: what is signed when it is approved."""
+
+    what: What
+    id: str
+    version: int
+    digest: bytes
+    day_from: date
+    day_to: date | None
+
+    @property
+    def ref(self) -> str:
+        """Its name among the chain's transactions."""
+        return f"{self.what}/{self.id}/{self.version}"
+
+    @property
+    def terms(self) -> contracts.EnactmentTerms:
+        """The enactment as the contract has it."""
+        return contracts.EnactmentTerms(
+            CODES[self.what],
+            self.id,
+            self.version,
+            self.digest,
+            day_number(self.day_from),
+            day_number_open(self.day_to),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Where a version stands after an approval; `reason` says why the chain refused it."""
+
+    version: Version
+    approvers: tuple[str, ...]
+    enacted: bool
+    reason: str | None = None
+
+
+async def draft(db: Database, clock: Clock, text: bytes) -> Version:
+    """Publish a rule or method as a draft; drafting the same document again changes nothing.
+
+    `text` is JSON in any spelling; it is kept as canonical JSON.
+    Raises Problem 422 named after what is wrong with it (`bad-expression`, `version-exists`, …).
+    """
+    try:
+        what, document = _read(text)
+        async with db.transaction() as tx:
+            publish = incentive.publish if what == "rule" else methodology.publish
+            made = await publish(tx, document, clock.now())
+    except DocumentError as error:
+        raise Problem(422, error.name, f"文件不合规定:{error.detail}") from error
+    except canonical.NotCanonical as error:
+        raise Problem(422, "not-canonical", f"文件含有不允许的写法:{error.reason}") from error
+    except canonical.NotJson as error:
+        raise Problem(422, "not-json", f"文件不是合法的 JSON:{error}") from error
+    log("document_drafted", what=what, id=made.id, version=made.version)
+    return Version(what, made.id, made.version, made.digest, made.day_from, made.day_to)
+
+
+async def approve(
+    government: Government, what: What, name: str, version: int, official_id: str, signer: Signer
+) -> Standing:
+    """Add one official's approval; the second one enacts, on chain first.
+
+    Approving again changes nothing, and sends the enactment again if the chain refused it before.
+    Raises Problem: 404 `unknown-document`, 403 `not-an-approver`, `wrong-key`, 503 `chain-away`.
+    """
+    terms = await terms_now(government)
+    async with government.db.transaction() as tx:
+        place = await deployed(tx)
+        found = await _version(tx, what, name, version)
+        await _add_approval(tx, government.clock, place, found, official_id, signer)
+        approvals = await _approvals(tx, found)
+        ready = len(approvals) >= APPROVALS_NEEDED
+        if ready and not await standing(tx, PURPOSE, found.ref):
+            if what == "rule":
+                await incentive.set_status(tx, name, version, "approved", government.clock.now())
+            await prepare(tx, government, terms, _enact_call(place, found, approvals))
+    approvers = tuple(sorted(row["address"] for row in approvals))
+    if not ready:
+        return Standing(found, approvers, enacted=False)
+    await settle(government, {PURPOSE: enact_purpose(government.clock)})
+    async with government.db.transaction(readonly=True) as tx:
+        state = await outcome(tx, PURPOSE, found.ref)
+    if state is None:
+        raise LookupError(f"the enactment of {found.ref} was prepared and is gone")
+    return Standing(found, approvers, enacted=state[0] == "final", reason=state[1])
+
+
+def enact_purpose(clock: Clock) -> Purpose:
+    """What happens when an enactment settles: it takes force, and its leaf is queued."""
+
+    async def on_settled(tx: Tx, done: ChainTx, _receipt: Receipt | None) -> None:
+        what, name, version = _read_ref(done.ref)
+        if done.state != "final":
+            log("enactment_refused", ref=done.ref, reason=done.reason)
+            if what == "rule":
+                await incentive.set_status(tx, name, version, "draft", clock.now())
+            return
+        found = await _version(tx, what, name, version)
+        approvals = await _approvals(tx, found)
+        await _record(tx, clock, found, approvals[:APPROVALS_NEEDED], done)
+
+    return Purpose(on_settled=on_settled, explain=explain_failure)
+
+
+async def _record(
+    tx: Tx, clock: Clock, found: Version, approvals: Sequence[Row], done: ChainTx
+) -> None:
+    """The version in force, its enactment, and the row that asks for a leaf, in one commit."""
+    now = clock.now()
+    enactment_id = new_id()
+    await tx.execute(
+        """INSERT INTO enactment (enactment_id, what, id, version, digest, day_from, day_to,
+               approvers, tx_hash, enacted_at)
+           VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)""",
+        enactment_id,
+        found.what,
+        found.id,
+        found.version,
+        found.digest,
+        found.day_from,
+        found.day_to,
+        sorted(row["address"] for row in approvals),
+        done.tx_hash,
+        now,
+    )
+    await tx.execute(
+        "INSERT INTO unsealed (kind, ref, queued_at) VALUES ($1, $2, $3)",
+        LEAF_KIND,
+        enactment_id,
+        now,
+    )
+    if found.what == "rule":
+        await incentive.set_status(tx, found.id, found.version, "enacted", now)
+    else:
+        await methodology.enact(tx, found.id, found.version, now)
+    log("document_enacted", what=found.what, id=found.id, version=found.version)
+
+
+def _read(text: bytes) -> tuple[What, bytes]:
+    """What a file holds and its canonical bytes."""
+    value: object = canonical.parse_event_json(text)
+    document = cast("dict[str, Any]", value) if isinstance(value, dict) else {}
+    what = FORMATS.get(str(document.get("format")))
+    if what is None:
+        raise DocumentError("unknown-format", f"the format is one of {', '.join(FORMATS)}")
+    return what, canonical.dumps(document)
+
+
+async def _add_approval(
+    tx: Tx, clock: Clock, place: Deployed, found: Version, official_id: str, signer: Signer
+) -> None:
+    official = await officials.find(tx, official_id)
+    if official is None or official.role != "approver":
+        raise Problem(403, "not-an-approver", "只有登记的审批人可以审批。", official_id=official_id)
+    digest = contracts.enactment_digest(place.chain_id, place.rule_registry, found.terms)
+    signature = signer.sign_digest(digest)
+    # Recovered from the signature, as the contract will do it, not read from the key.
+    if keys.recover(digest, signature) != official.address:
+        raise Problem(403, "wrong-key", "密钥文件不属于这位审批人。", official_id=official_id)
+    await tx.execute(
+        """INSERT INTO approval (approval_id, what, id, version, digest, official_id, address,
+               signature, approved_at)
+           VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+           ON CONFLICT (what, id, version, address) DO NOTHING""",
+        new_id(),
+        CODES[found.what],
+        found.id,
+        found.version,
+        found.digest,
+        official_id,
+        official.address,
+        signature,
+        clock.now(),
+    )
+
+
+async def _approvals(tx: Tx, found: Version) -> list[Row]:
+    return await tx.fetch(
+        """SELECT address, signature FROM approval
+           WHERE what = $1 AND id = $2 AND version = $3 AND digest = $4
+           ORDER BY approved_at, approval_id""",
+        CODES[found.what],
+        found.id,
+        found.version,
+        found.digest,
+    )
+
+
+async def _version(tx: Tx, what: What, name: str, version: int) -> Version:
+    """The version as its document has it, locked: two approvals of one version take turns."""
+    row = await tx.fetchrow(_LOCK[what], name, version)
+    if row is None:
+        raise Problem(404, "unknown-document", "没有这个版本的文件。", id=name, version=version)
+    read = incentive.read_rule if what == "rule" else methodology.read_method
+    made = read(row["document"])
+    return Version(what, made.id, made.version, made.digest, made.day_from, made.day_to)
+
+
+def _enact_call(place: Deployed, found: Version, approvals: Sequence[Row]) -> Call:
+    first, second = (row["signature"] for row in approvals[:APPROVALS_NEEDED])
+    data = contracts.enact_input(found.terms, first, second)
+    return Call(PURPOSE, found.ref, place.rule_registry, data, _GAS)
+
+
+def _read_ref(ref: str) -> tuple[What, str, int]:
+    what, name, version = ref.split("/")
+    return ("rule" if what == "rule" else "method"), name, int(version)

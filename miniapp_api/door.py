@@ -1,0 +1,47 @@
+"""The citizens' door put together: every route, and who is asking."""
+
+from collections.abc import Awaitable, Callable
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Depends
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+
+from backend import citizens
+from backend.kit.openapi import Refusal
+from backend.kit.problems import Problem
+from backend.kit.services import Services
+from miniapp_api.reading import add_reading
+from miniapp_api.writing import add_consents, add_logins
+
+UNKNOWN_TOKEN: Refusal = (401, "not-signed-in", "登录已失效,请重新登录。")
+
+_bearer = HTTPBearer(auto_error=False, description="The access token of POST /login")
+
+
+def router(services: Services) -> APIRouter:
+    """The routes under `/miniapp/v1`."""
+    door = APIRouter(prefix="/miniapp/v1", tags=["miniapp"])
+    who = _who(services)
+    add_logins(door, services, who)
+    add_consents(door, services, who)
+    add_reading(door, services, who)
+    return door
+
+
+def _who(services: Services) -> Callable[..., Awaitable[UUID]]:
+    async def signed_in(
+        bearer: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
+    ) -> UUID:
+        """The citizen whose access token came along. Raises Problem 401."""
+        citizen_id = None
+        if bearer is not None:
+            async with services.db.transaction(readonly=True) as tx:
+                citizen_id = await citizens.logins.citizen_of(
+                    tx, bearer.credentials, services.clock
+                )
+        if citizen_id is None:
+            raise Problem(*UNKNOWN_TOKEN, headers={"WWW-Authenticate": "Bearer"})
+        return citizen_id
+
+    return signed_in

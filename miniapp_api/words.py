@@ -1,0 +1,47 @@
+"""What a citizen reads about an activity: why it stands where it stands, and what to do."""
+
+NEXT_STEPS = {
+    "recorded": "已收到合作平台的上报,正在核算,通常几秒内完成。",
+    "awarded": "积分已发放,等待写入公开日志。",
+    "logged": "已写入公开日志,等待上链存证。",
+    "confirmed": "已上链存证,可以下载回执;正在记入链上账户。",
+    "posted": "已记入链上账户。可以下载回执,任何人都能核验。",
+    "refused": "本次行为未计积分。",
+    "refused_by_chain": "链上暂未接受,工作人员已收到告警,积分不会丢失。",
+    "reversed": "这笔积分已冲正,如有疑问请联系主管部门。",
+}
+
+NO_POINTS = "减排量已核算,按规则本次不计积分。"
+
+REASONS = {
+    "missing-field": "上报内容缺少核算所需的数据,请向合作平台核实。",
+    "rule-error": "规则计算出错,工作人员会复核。",
+    "no-method": "这一天没有适用的核算方法。",
+    "no-rule": "这一天没有进行中的激励活动。",
+    "no-consent": "您已撤回对该合作平台的授权;如需继续累计,请重新授权。",
+    "consent-withdrawn": "您已撤回对该合作平台的授权;如需继续累计,请重新授权。",
+    "budget-period-closed": "该期间的预算已结清,逾期上报不再计分。",
+    "budget-exhausted": "本期激励预算已用完。",
+    "distance-not-positive": "上报距离为零或为负,请向合作平台核实。",
+    "distance-too-long": "上报距离超出一次乘车的合理范围,请向合作平台核实。",
+}
+_CAPS = {"day": "今日", "month": "本月", "year": "本年"}
+
+
+def reason_in_words(reason: str | None, state: str) -> str | None:
+    """A sentence for a reason's name; a cap's name says that it cut the points."""
+    if reason is None:
+        return None
+    if reason in REASONS:
+        return REASONS[reason]
+    if state == "refused":
+        return f"数据未通过合理性检查({reason}),请向合作平台核实。"
+    when = next((word for part, word in _CAPS.items() if part in reason), "本期")
+    return f"已达{when}积分上限({reason}),超出部分不计。"
+
+
+def next_step(state: str, points: int | None) -> str:
+    """What happens next, or what the citizen can do."""
+    if state == "awarded" and points == 0:
+        return NO_POINTS
+    return NEXT_STEPS[state]

@@ -391,11 +391,11 @@ contract CarbonPoints is Governed {
         Batch calldata head,
         bytes calldata records
     ) private returns (uint256 total) {
-        bool faulty;
-        (total, faulty) = head.kind == REDEEM
+        uint256 taken;
+        (total, taken) = head.kind == REDEEM
             ? _addRedeemed(ofClass, records, head.accountFrom)
             : _addGrown(ofClass, records, head.accountFrom, uint256(head.kind - 1) * 64);
-        if (faulty) _revertFault(ofClass, head, records);
+        if (taken != records.length) _revertFault(head, records, taken);
         // Accounts ascend, so the last one is the highest.
         if (bytes20(records[records.length - RECORD_BYTES:records.length - 4]) > head.accountTo) {
             revert CarbonPointsAccountOutsideRange(records.length / RECORD_BYTES - 1);
@@ -403,22 +403,22 @@ contract CarbonPoints is Governed {
     }
 
     /// @dev Adds amounts to the lane at `laneShift` (0 issued, 128 retired) and one to seq, with one read and
-    /// one write per account. Assembly because this loop is the cost of the platform: what surrounds the two
-    /// storage accesses stays near 200 gas. Its three tricks:
+    /// one write per account, up to the first faulty record. Assembly because this loop is the cost of the
+    /// platform: what surrounds the two storage accesses stays near 200 gas. Two things to know:
     ///
-    /// - Faults are gathered without a jump and looked at once, after the loop: the whole call reverts then, so
-    ///   what was written meanwhile is of no consequence.
-    /// - `floor` is the whole word of the record before (account, amount and what follows). With an amount of at
-    ///   least one it lies above its own account and below every higher one: one comparison tells ascending
+    /// - `floor` is the whole word of the record before (account, amount and what follows). As its amount is at
+    ///   least one, it lies above its own account and below every higher one: one comparison tells ascending
     ///   order, and starting from `lowest` also the lower end of the range.
     /// - Lanes are added as one word. They cannot carry into each other: an account's lane is at most its
     ///   class's lane, which `_grown` keeps below 2^64 in the same call; seq is the top lane.
+    /// @return total sum of the amounts
+    /// @return taken bytes of `records` that were accepted
     function _addGrown(
         mapping(bytes20 => uint256) storage ofClass,
         bytes calldata records,
         bytes20 lowest,
         uint256 laneShift
-    ) private returns (uint256 total, bool faulty) {
+    ) private returns (uint256 total, uint256 taken) {
         assembly ("memory-safe") {
             // Scratch space holds account ‖ mapping slot; only the account changes from record to record.
             mstore(0x20, ofClass.slot)
@@ -429,20 +429,21 @@ contract CarbonPoints is Governed {
                 let record := calldataload(here)
                 let id := and(record, 0xffffffffffffffffffffffffffffffffffffffff000000000000000000000000)
                 let amount := and(shr(64, record), 0xffffffff)
-                faulty := or(or(lt(id, floor), iszero(amount)), faulty)
+                if or(lt(id, floor), iszero(amount)) { break }
                 floor := record
                 total := add(amount, total)
                 mstore(0, id)
                 let slot := keccak256(0, 0x40)
                 sstore(slot, add(add(shl(laneShift, amount), shl(192, 1)), sload(slot)))
             }
+            taken := sub(here, records.offset)
         }
     }
 
     /// @dev The same for the redeemed lane; an amount beyond the balance is a fault.
     function _addRedeemed(mapping(bytes20 => uint256) storage ofClass, bytes calldata records, bytes20 lowest)
         private
-        returns (uint256 total, bool faulty)
+        returns (uint256 total, uint256 taken)
     {
         assembly ("memory-safe") {
             mstore(0x20, ofClass.slot)
@@ -453,7 +454,7 @@ contract CarbonPoints is Governed {
                 let record := calldataload(here)
                 let id := and(record, 0xffffffffffffffffffffffffffffffffffffffff000000000000000000000000)
                 let amount := and(shr(64, record), 0xffffffff)
-                faulty := or(or(lt(id, floor), iszero(amount)), faulty)
+                if or(lt(id, floor), iszero(amount)) { break }
                 floor := record
                 total := add(amount, total)
                 mstore(0, id)
@@ -462,33 +463,23 @@ contract CarbonPoints is Governed {
                 // redeemed + retired + amount > issued, written so that nothing can go below zero.
                 let used := and(shr(64, word), 0xffffffffffffffff)
                 used := add(add(and(shr(128, word), 0xffffffffffffffff), amount), used)
-                faulty := or(gt(used, and(word, 0xffffffffffffffff)), faulty)
+                if gt(used, and(word, 0xffffffffffffffff)) { break }
                 sstore(slot, add(add(shl(64, amount), shl(192, 1)), word))
             }
+            taken := sub(here, records.offset)
         }
     }
 
-    /// @dev Names the first fault. Called after the records were added, so an account that was overdrawn shows it.
-    function _revertFault(
-        mapping(bytes20 => uint256) storage ofClass,
-        Batch calldata head,
-        bytes calldata records
-    ) private view {
-        bytes20 before = 0;
-        for (uint256 index = 0; index < records.length / RECORD_BYTES; ++index) {
-            uint256 start = index * RECORD_BYTES;
-            bytes20 id = bytes20(records[start:start + 20]);
-            if (uint32(bytes4(records[start + 20:start + 24])) == 0) revert CarbonPointsAmountZero(index);
-            if (id < head.accountFrom) revert CarbonPointsAccountOutsideRange(index);
-            if (index != 0 && id <= before) revert CarbonPointsAccountsNotAscending(index);
-            uint256 word = ofClass[id];
-            if (head.kind == REDEEM && uint256(uint64(word >> 64)) + uint64(word >> 128) > uint64(word)) {
-                revert CarbonPointsRedemptionBeyondBalance(id);
-            }
-            before = id;
+    /// @dev Names what is wrong with the record that starts at that byte.
+    function _revertFault(Batch calldata head, bytes calldata records, uint256 start) private pure {
+        uint256 index = start / RECORD_BYTES;
+        bytes20 id = bytes20(records[start:start + 20]);
+        if (uint32(bytes4(records[start + 20:start + 24])) == 0) revert CarbonPointsAmountZero(index);
+        if (id < head.accountFrom) revert CarbonPointsAccountOutsideRange(index);
+        if (index != 0 && id <= bytes20(records[start - RECORD_BYTES:start - 4])) {
+            revert CarbonPointsAccountsNotAscending(index);
         }
-        // Unreachable: every fault of the loops is one of the four above. A plain revert keeps it harmless.
-        assert(false);
+        revert CarbonPointsRedemptionBeyondBalance(id);
     }
 
     function _storage() private pure returns (CarbonPointsStorage storage $) {

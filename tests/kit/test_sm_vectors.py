@@ -14,7 +14,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from backend.kit import sm
-from backend.kit.sm import SealBroken, Sm2PrivateKey, Sm2PublicKey, curve, engines, hashes
+from backend.kit.sm import (
+    CannotDecrypt,
+    SealBroken,
+    Sm2PrivateKey,
+    Sm2PublicKey,
+    curve,
+    der,
+    encryption,
+    engines,
+    hashes,
+)
 
 ROOT = Path(__file__).parents[2]
 ENGINES = ("gmssl", "tongsuo") if engines.has_tongsuo() else ("gmssl",)
@@ -215,3 +225,53 @@ def test_the_standards_public_key_is_read(standard: dict[str, Any]):
     """Its X starts with 0, which gmssl's constructor would have cut off."""
     point = bytes.fromhex("04" + standard["key"]["Px"] + standard["key"]["Py"])
     assert Sm2PublicKey.from_bytes(point).to_bytes() == point
+
+
+# --- SM2 encryption ------------------------------------------------------------------------------
+
+
+def test_the_ciphertext_of_the_standard(standard: dict[str, Any]):
+    key, case = Sm2PrivateKey(int(standard["key"]["d"], 16)), standard["encrypt"]
+    plain = case["message_ascii"].encode()
+    point = key.public_key.to_bytes()[1:]
+    parts = tuple(bytes.fromhex(case[name]) for name in ("C3", "C2"))
+    first = bytes.fromhex(case["C1x"] + case["C1y"])
+    assert encryption.encrypt_with_nonce(point, plain, int(case["k"], 16)) == (first, *parts)
+    assert key.decrypt(der.encode_ciphertext(first, *parts)) == plain
+
+
+def test_botans_invalid_ciphertexts_are_refused(vectors: Path):
+    text = (vectors / "botan/sm2_invalid.vec").read_text()
+    (secret,) = re.findall(r"^Key = (\S+)", text, re.MULTILINE)
+    cases = re.findall(r"^Ctext =[ \t]*(\S*)", text, re.MULTILINE)
+    assert len(cases) >= 20
+    for sealed in cases:
+        with pytest.raises(CannotDecrypt):
+            Sm2PrivateKey(int(secret, 16)).decrypt(bytes.fromhex(sealed))
+
+
+def test_encryption_returns_and_any_changed_byte_is_refused():
+    key = Sm2PrivateKey.generate()
+    for size in (1, 32, 33, 100):
+        assert key.decrypt(key.public_key.encrypt(bytes(size))) == bytes(size)
+    sealed = key.public_key.encrypt(b"identity")
+    for position in range(len(sealed)):
+        broken = bytearray(sealed)
+        broken[position] ^= 1
+        with pytest.raises(CannotDecrypt):
+            key.decrypt(bytes(broken))
+    with pytest.raises(ValueError, match="at least one byte"):
+        key.public_key.encrypt(b"")
+
+
+def test_bare_gmssl_decrypts_a_changed_ciphertext():
+    """The hazard closed by comparing C3: the library returns other bytes without a word."""
+    from gmssl.sm2 import CryptSM2
+
+    key = Sm2PrivateKey(77)
+    point, check, sealed = der.decode_ciphertext(key.public_key.encrypt(b"100 points"))
+    changed = bytes([sealed[0] ^ 8]) + sealed[1:]
+    bare = CryptSM2(private_key=f"{77:064x}", public_key="", mode=1)
+    assert bare.decrypt(point + check + changed) == b"900 points"
+    with pytest.raises(CannotDecrypt, match="check value"):
+        key.decrypt(der.encode_ciphertext(point, check, changed))

@@ -1,4 +1,4 @@
-"""The little DER this project needs, strict: SM2 signatures and unencrypted key files.
+"""The little DER this project needs, strict: SM2 signatures, ciphertexts and unencrypted key files.
 
 A signature has exactly one accepted spelling: minimal lengths, minimal positive integers, no byte
 after the end, 1 ≤ r, s < n. The check runs before any library sees the bytes.
@@ -92,6 +92,31 @@ def decode_public_key(der: bytes) -> bytes:
     if not body.startswith(_ALGORITHM):
         raise BadKey("not a public key on the SM2 curve")
     return _only(body[len(_ALGORITHM) :], _BITS).removeprefix(b"\x00")
+
+
+def encode_ciphertext(point: bytes, check: bytes, sealed: bytes) -> bytes:
+    """The DER of an SM2 ciphertext: C1 as X ‖ Y (64 bytes), C3 (32 bytes), C2."""
+    x, y = int.from_bytes(point[:32]), int.from_bytes(point[32:])
+    parts = _integer(x) + _integer(y) + _wrap(_OCTETS, check) + _wrap(_OCTETS, sealed)
+    return _wrap(_SEQUENCE, parts)
+
+
+def decode_ciphertext(data: bytes) -> tuple[bytes, bytes, bytes]:
+    """(C1 as X ‖ Y, C3, C2) of a strictly spelled DER ciphertext, else `BadKey`."""
+    body = _only(data, _SEQUENCE)
+    x, body = _expect(body, _INTEGER)
+    y, body = _expect(body, _INTEGER)
+    check, body = _expect(body, _OCTETS)
+    sealed = _only(body, _OCTETS)
+    if len(check) != 32 or not sealed or max(len(x), len(y)) > 33:
+        raise BadKey("not an SM2 ciphertext")
+    numbers = [int.from_bytes(part) for part in (x, y)]
+    if any(number >> 256 for number in numbers):
+        raise BadKey("a coordinate is beyond 256 bits")
+    point = b"".join(number.to_bytes(32) for number in numbers)
+    if encode_ciphertext(point, check, sealed) != data:
+        raise BadKey("not the minimal spelling")
+    return point, check, sealed
 
 
 def _wrap(tag: int, body: bytes) -> bytes:

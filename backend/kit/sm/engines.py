@@ -59,9 +59,12 @@ class GmsslEngine:
 
     def point_of(self, secret: int) -> bytes:
         """The public point of a secret in 1 … n-2."""
+        return self.multiply(secret, curve.GX.to_bytes(32) + curve.GY.to_bytes(32))
+
+    def multiply(self, scalar: int, point: bytes) -> bytes:
+        """`scalar` in 1 … n-1 times a point on the curve."""
         crypt = self._sm2.CryptSM2(private_key="", public_key="")
-        generator = f"{curve.GX:064x}{curve.GY:064x}"
-        return bytes.fromhex(crypt._kg(secret, generator))  # noqa: SLF001 - has no public name
+        return bytes.fromhex(crypt._kg(scalar, point.hex()))  # noqa: SLF001 - has no public name
 
     def sign(self, secret: int, point: bytes, text: bytes) -> bytes:
         """A fresh signature over `text`, its nonce from the operating system."""

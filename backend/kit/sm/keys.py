@@ -9,7 +9,7 @@ import binascii
 import re
 import secrets
 
-from backend.kit.sm import curve, der
+from backend.kit.sm import curve, der, encryption
 from backend.kit.sm.der import BadKey, BadSignature
 from backend.kit.sm.engines import engine, gmssl_engine, has_tongsuo
 
@@ -77,6 +77,10 @@ class Sm2PublicKey:
             raise EnginesDisagree("gmssl and tongsuo judge one SM2 signature differently")
         return verdict
 
+    def encrypt(self, plain: bytes) -> bytes:
+        """The DER ciphertext that this key's private half decrypts; `plain` is not empty."""
+        return encryption.encrypt(self._point, plain)
+
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Sm2PublicKey) and self._point == other._point
 
@@ -136,6 +140,10 @@ class Sm2PrivateKey:
         """A signature in strict minimal DER, by the fastest implementation."""
         point = self.public_key.to_bytes()[1:]
         return der.encode_signature(engine(engine_name).sign(self._secret, point, text))
+
+    def decrypt(self, ciphertext: bytes) -> bytes:
+        """The plain text of a DER ciphertext; raises `CannotDecrypt`."""
+        return encryption.decrypt(self._secret, ciphertext)
 
     def __repr__(self) -> str:
         return f"Sm2PrivateKey(of {self.public_key!r})"

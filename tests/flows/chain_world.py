@@ -60,6 +60,8 @@ class ChainWorld:
     client: ChainClient
     access: ChainAccess
     planted: list[UUID] = field(default_factory=list)
+    citizens: dict[int, UUID] = field(default_factory=dict)
+    unsealed: list[tuple[UUID, dict[str, Any]]] = field(default_factory=list)
 
     async def seal(self, leaves: Sequence[dict[str, Any] | None]) -> int:
         """Append leaves (None = an enactment) and a checkpoint; returns the log's size."""
@@ -83,6 +85,61 @@ class ChainWorld:
         """Make the class known and give the programme its cap on chain."""
         for data in (set_class_input(CLASS, DEBIT_CHAIN_SENDER), set_budget_input(PROGRAMME, cap)):
             await executed(self.client, self.node.keys.government, self.access.points, data)
+
+    async def citizen(self, number: int) -> UUID:
+        """The citizen with `account_of(number)`, entered on first use."""
+        if number not in self.citizens:
+            citizen_id = self.citizens[number] = new_id()
+            async with self.db.transaction() as tx:
+                await tx.execute(
+                    "INSERT INTO citizen_account (citizen_id, class, account) VALUES ($1, $2, $3)",
+                    citizen_id,
+                    CLASS,
+                    account_of(number),
+                )
+        return self.citizens[number]
+
+    async def award(self, awards: Sequence[tuple[int, int]]) -> None:
+        """Transfers of (account number, points), queued to be sealed: what a flow commits."""
+        citizens = [await self.citizen(number) for number, _ in awards]
+        async with self.db.transaction() as tx:
+            for citizen_id, (number, amount) in zip(citizens, awards, strict=True):
+                transfer_id = new_id()
+                await tx.execute(
+                    """INSERT INTO transfer (transfer_id, act, reason, citizen_id, class, amount,
+                           programme_id, rule_id, rule_version, city_day, created_at)
+                       VALUES ($1, 'award', 0, $2, $3, $4, $5, $6, 1, $7, $8)""",
+                    transfer_id,
+                    citizen_id,
+                    CLASS,
+                    amount,
+                    PROGRAMME,
+                    RULE,
+                    DAY,
+                    NOW,
+                )
+                await tx.execute(
+                    "INSERT INTO unsealed (kind, ref, queued_at) VALUES (1, $1, $2)",
+                    transfer_id,
+                    NOW,
+                )
+                self.unsealed.append((transfer_id, a_leaf(account=number, amount=amount)))
+
+    async def seal_transfers(self) -> None:
+        """Leaves for everything queued, and a checkpoint, in one commit."""
+        queued, self.unsealed = self.unsealed, []
+        if not queued:
+            return
+        async with self.db.transaction() as tx:
+            await tx.execute(
+                "DELETE FROM unsealed WHERE ref = ANY($1::uuid[])", [ref for ref, _ in queued]
+            )
+            leaves = [
+                proof.NewLeaf(1, ref, new_hash("sha256", ref.bytes).digest(), bytes(32), terms)
+                for ref, terms in queued
+            ]
+            size, root = await proof.append_leaves(tx, leaves, NOW)
+            await proof.add_checkpoint(tx, proof.Checkpoint(size, root, "unsigned\n"), NOW)
 
     async def rows(self, sql: str, *args: Any) -> list[dict[str, Any]]:
         async with self.db.transaction(readonly=True) as tx:

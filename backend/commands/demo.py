@@ -47,7 +47,7 @@ def demo(
 
     def show(mark: str, sentence: str) -> None:
         colour = {"✓": "green", "✗": "red"}.get(mark, "yellow")
-        console.print(f"[{colour}]{mark}[/{colour}] {sentence}", highlight=False)
+        console.print(f"[{colour}]{mark}[/{colour}] {sentence}", highlight=False, emoji=False)
 
     def end(_number: int, _frame: object) -> NoReturn:
         sys.exit(143)
@@ -91,7 +91,7 @@ def _walk(installation: "Installation", console: Any, json_file: Path | None) ->
 
     def show(mark: str, sentence: str) -> None:
         colour = {"✓": "green", "✗": "red"}.get(mark, "yellow")
-        console.print(f"[{colour}]{mark}[/{colour}] {sentence}", highlight=False)
+        console.print(f"[{colour}]{mark}[/{colour}] {sentence}", highlight=False, emoji=False)
 
     settings = installation.settings
     papers = settings.var / "demo"

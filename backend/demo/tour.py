@@ -4,7 +4,6 @@ Everything goes through the doors over HTTP, as a partner and a citizen would. E
 what it saw; a step that does not hold ends the tour with its reason.
 """
 
-import asyncio
 import json
 import secrets
 import time
@@ -164,10 +163,10 @@ class Tour:
         self.papers.mkdir(parents=True, exist_ok=True)
         (self.papers / "receipt.json").write_bytes(receipt)
         (self.papers / "trust.json").write_bytes(trust)
-        verdicts = self.verify(receipt)
-        if any(step.verdict == "failed" for step in verdicts):
-            raise StepFailed(_failed_lines(verdicts))
-        return {step.step: step.verdict for step in verdicts}
+        verdict = self.verify(receipt)
+        if not verdict.ok:
+            raise StepFailed(_failed_lines(verdict))
+        return {step.step: step.verdict for step in verdict.steps}
 
     def tampered(self) -> dict[str, Any]:
         """Raise the points in the receipt and see the check fail."""
@@ -190,28 +189,23 @@ class Tour:
         (self.papers / "receipt-forged.json").write_bytes(forgery.receipt)
         (self.papers / "trust-forged.json").write_bytes(forgery.trust)
         believed = self.verify(forgery.receipt, forgery.rpc_url, trust=forgery.trust)
-        if any(step.verdict == "failed" for step in believed):
+        if not believed.ok:
             raise StepFailed(f"the forgery is not even sound in itself: {_failed_lines(believed)}")
         return self.must_fail(forgery.receipt, forgery.rpc_url)
 
     def must_fail(self, receipt: bytes, rpc_url: str | None = None) -> dict[str, Any]:
         """Check a bad receipt against the genuine trust file and expect ✗."""
-        failed = [s.step for s in self.verify(receipt, rpc_url) if s.verdict == "failed"]
+        failed = [s.step for s in self.verify(receipt, rpc_url).steps if s.verdict == "failed"]
         if not failed:
             raise StepFailed("a bad receipt passed the check")
         return {"failed": ",".join(failed)}
 
     def verify(
         self, receipt: bytes, rpc_url: str | None = None, *, trust: bytes | None = None
-    ) -> list[Verdict]:
+    ) -> Verdict:
         """The check a stranger makes: receipt, trust file, and a JSON-RPC address."""
         pinned = (self.papers / "trust.json").read_bytes() if trust is None else trust
-
-        async def check() -> list[Verdict]:
-            async with open_reader(rpc_url or self.rpc_url) as reader:
-                return await verify_receipt(receipt, pinned, reader)
-
-        return asyncio.run(check())
+        return verify_receipt(receipt, pinned, rpc_url or self.rpc_url)
 
     def _trip(self, subject: str, ended: datetime, distance_m: int) -> dict[str, Any]:
         return {
@@ -243,8 +237,8 @@ class Tour:
         return answer
 
 
-def _failed_lines(verdicts: list[Verdict]) -> str:
-    return "; ".join(f"{s.step}: {s.reason}" for s in verdicts if s.verdict == "failed")
+def _failed_lines(verdict: Verdict) -> str:
+    return "; ".join(f"{s.step}: {s.reason}" for s in verdict.steps if s.verdict == "failed")
 
 
 def _since(started_s: float) -> float:

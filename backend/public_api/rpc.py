@@ -79,9 +79,9 @@ async def take_calls(tx: Tx, caller: str, calls: int, second: int) -> bool:
     await tx.execute("DELETE FROM rate_hit WHERE second < $1", second - 2 * WINDOW_S)
     tag = await tx.execute(
         """INSERT INTO rate_hit (caller, second, calls)
-           SELECT $1, $2, $3
+           SELECT $1, $2::bigint, $3::bigint
            WHERE (SELECT coalesce(sum(calls), 0) FROM rate_hit
-                  WHERE caller = $1 AND second > $2 - $4) + $3 <= $5
+                  WHERE caller = $1 AND second > $2::bigint - $4::bigint) + $3::bigint <= $5::bigint
            ON CONFLICT (caller, second) DO UPDATE SET calls = rate_hit.calls + excluded.calls""",
         key,
         second,

@@ -1,5 +1,6 @@
 """A demo installation under test, started by the README's own command."""
 
+import contextlib
 import json
 import os
 import re
@@ -57,17 +58,22 @@ class Demo:
         """Where the demo writes addresses, sign-ins and figures when the tour is over."""
         return self.var / "demo" / "sign-ins.json"
 
-    def start(self) -> dict[str, Any]:
-        """Run the README's command until the tour is over. Returns what the demo told."""
-        self.told_file.unlink(missing_ok=True)
+    def launch(self) -> None:
+        """Run the README's command and return at once."""
         log = (self.var.parent / "demo.out").open("a", encoding="utf-8")
         self.serving = subprocess.Popen(
             readme_blocks("README.md")[0], shell=True, cwd=ROOT, env=self.environment,
             start_new_session=True, stdout=log, stderr=subprocess.STDOUT, text=True,
         )  # fmt: skip
+
+    def start(self) -> dict[str, Any]:
+        """Run the README's command until the tour is over. Returns what the demo told."""
+        self.told_file.unlink(missing_ok=True)
+        self.launch()
+        assert self.serving is not None
+        said = self.var.parent / "demo.out"
         deadline_s = time.monotonic() + START_S_MAX
         while not self.told_file.exists():
-            said = Path(log.name)
             assert self.serving.poll() is None, said.read_text("utf-8")
             assert time.monotonic() < deadline_s, said.read_text("utf-8")
             time.sleep(0.1)
@@ -76,7 +82,8 @@ class Demo:
     def stop(self, number: signal.Signals = signal.SIGTERM) -> None:
         """Signal the whole process group of the command and wait for its end."""
         if self.serving is not None:
-            os.killpg(self.serving.pid, number)
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.serving.pid, number)
             self.serving.wait(40)
             self.serving = None
 

@@ -1,0 +1,73 @@
+// Breaks one safeguard at a time in a copy of the sources and requires some test to fail: the tests' own test.
+// `npm run mutants [-- NAME]`: NAME limits it to mutants whose line contains it, --list only names them.
+// Takes about ten seconds each.
+import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { listFiles, root } from "./compiler.mjs";
+import { forge } from "./forge.mjs";
+
+const rules = [
+  { what: "refusal removed", find: /revert \w+\([^;]*\);/g, put: () => "{}" },
+  { what: "modifier removed", find: /^ +(onlyRole\(\w+\)|whenNotPaused|onlyDirect|initializer)$/gm, put: () => "" },
+  { what: "modifier removed", find: /(?<=external |view override |internal )(onlyRole\(\w+\)|initializer|onlyInitializing)/g, put: () => "" },
+  { what: "loop check removed", find: /if (or|gt)\([^{]*\) \{ break \}/g, put: () => "" },
+  { what: "loop check removed", find: /or\(lt\(id, floor\), iszero\(amount\)\)/g, put: () => "iszero(amount)" },
+  { what: "loop check removed", find: /or\(lt\(id, floor\), iszero\(amount\)\)/g, put: () => "lt(id, floor)" },
+  { what: "input check removed", find: /canonical := and\(eq\([^)]*\), 0x1a0\), (.*)\)$/gm, put: (_, rest) => `canonical := ${rest}` },
+  { what: "input check removed", find: /if spare \{.*\}/g, put: () => "" },
+  { what: "bound moved", find: / (<=|>=|<|>) (?!Version|mapping)/g, put: (_, op) => ` ${op.length === 2 ? op[0] : `${op}=`} `, only: /if \(|\? day|return reason|kind == 0|cap\)/ },
+  { what: "initializers left open", find: /_disableInitializers\(\);/g, put: () => "" },
+];
+
+/** Every single application of a rule to a source file. */
+function* mutants() {
+  for (const file of listFiles("src", ".sol")) {
+    const text = readFileSync(path.join(root, file), "utf8");
+    for (const rule of rules) {
+      for (const match of text.matchAll(rule.find)) {
+        const start = text.lastIndexOf("\n", match.index) + 1;
+        const line = text.slice(start, text.indexOf("\n", match.index)).trim();
+        if (line.startsWith("//") || line.startsWith("mapping") || (rule.only && !rule.only.test(line))) continue;
+        const mutated = text.slice(0, match.index) + rule.put(...match) + text.slice(match.index + match[0].length);
+        yield { file, mutated, name: `${file}:${text.slice(0, match.index).split("\n").length} ${rule.what}: ${line}` };
+      }
+    }
+  }
+}
+
+if (process.argv[2] === "--list") {
+  for (const mutant of mutants()) console.log(mutant.name);
+  process.exit(0);
+}
+
+const copy = mkdtempSync(path.join(tmpdir(), "tanhui-mutants-"));
+const survivors = [];
+let count = 0;
+try {
+  for (const name of ["src", "test", "scripts", "foundry.toml", "vectors.json", "package.json"]) {
+    cpSync(path.join(root, name), path.join(copy, name), { recursive: true });
+  }
+  symlinkSync(path.join(root, "node_modules"), path.join(copy, "node_modules"));
+  const run = (args) => forge(["test", "--no-match-contract", "GasTest", ...args], { cwd: copy, stdio: "pipe", encoding: "utf8", env: { ...process.env, FOUNDRY_INVARIANT_SHRINK_RUN_LIMIT: "0" } });
+  if (run([]).status !== 0) throw new Error("the tests fail before anything is broken");
+  for (const mutant of mutants()) {
+    if (process.argv[2] && !mutant.name.includes(process.argv[2])) continue;
+    const file = path.join(copy, mutant.file);
+    const original = readFileSync(file, "utf8");
+    writeFileSync(file, mutant.mutated);
+    // Unit and fuzz tests first: they are quick, and a failing invariant costs a search for its shortest case.
+    let { status, stdout } = run(["--fail-fast", "--no-match-path", "*invariant*"]);
+    if (status === 0) ({ status, stdout } = run(["--fail-fast", "--match-path", "*invariant*"]));
+    writeFileSync(file, original);
+    count += 1;
+    const verdict = status === 0 ? "SURVIVED" : /\[FAIL/.test(stdout) ? "caught" : "does not compile";
+    if (verdict !== "caught") survivors.push(`${verdict} ${mutant.name}`);
+    console.log(`${verdict} ${mutant.name}`);
+  }
+} finally {
+  rmSync(copy, { recursive: true, force: true });
+}
+console.log(`${count - survivors.length} of ${count} broken safeguards caught`);
+for (const survivor of survivors) console.error(survivor);
+process.exitCode = survivors.length === 0 ? 0 : 1;

@@ -122,7 +122,7 @@ async def tx(server: Server, shared_database: str) -> AsyncIterator[Tx]:
     try:
         async with database.transaction() as transaction:
             yield transaction
-            raise _Undo  # noqa: TRY301 - the way out that rolls back
+            raise _Undo
     except _Undo:
         pass
     finally:

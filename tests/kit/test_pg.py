@@ -195,43 +195,73 @@ async def test_everything_killed_at_once_starts_again(var: Path, another_process
 
 
 @pytest.fixture
-def stale_pid_of_a_stranger(var: Path) -> Iterator[int]:
-    """A stopped server whose pid file names a living process that is somebody else's."""
+def stranger(var: Path) -> Iterator["subprocess.Popen[bytes]"]:
+    """A living process of somebody else that a stopped server's pid file happens to name."""
     with attach(var) as server:
         assert server.place is not None
         data = server.place.data
         lines = (data / "postmaster.pid").read_text().splitlines()
-    stranger = subprocess.Popen(["/bin/sleep", "60"])
-    (data / "postmaster.pid").write_text("\n".join([str(stranger.pid), *lines[1:]]) + "\n")
-    yield stranger.pid
-    assert stranger.poll() is None, "the stranger was killed"
-    stranger.kill()
-    stranger.wait()
+    process = subprocess.Popen(["/bin/sleep", "60"])
+    (data / "postmaster.pid").write_text("\n".join([str(process.pid), *lines[1:]]) + "\n")
+    yield process
+    process.kill()
+    process.wait()
 
 
-async def test_pid_given_to_a_stranger_meanwhile(var: Path, stale_pid_of_a_stranger: int):
+async def test_pid_given_to_a_stranger_meanwhile(var: Path, stranger: "subprocess.Popen[bytes]"):
     with attach(var) as server:
-        assert server.pid != stale_pid_of_a_stranger
+        assert server.pid != stranger.pid
         assert await _run(server.url("app"), "SELECT 1") == 1
+    assert stranger.poll() is None
 
 
-def test_trusting_any_living_pid_would_not_start_it(
-    var: Path, stale_pid_of_a_stranger: int, monkeypatch
+def test_trusting_any_living_pid_would_kill_the_stranger(
+    var: Path, stranger: "subprocess.Popen[bytes]", monkeypatch
 ):
     with monkeypatch.context() as broken:
         broken.setattr(cluster.Cluster, "_is_server", lambda self, pid: True)
-        broken.setattr(cluster, "START_TIMEOUT_S", 0.3)
-        with pytest.raises(ServerError, match="does not get ready"):
+        broken.setattr(cluster, "STOP_TIMEOUT_S", 0.3)
+        with pytest.raises(ServerError, match="does not stop"):
             attach(var)
+    assert stranger.wait() == -signal.SIGINT
 
 
 async def test_interrupted_making_leaves_nothing_half(var: Path):
     place = places.find_place(var)
-    (place.home / "data.new").mkdir()
-    (place.home / "data.new" / "PG_VERSION").write_text("18")
+    (place.home / "data.new.dead").mkdir()
+    (place.home / "data.new.dead" / "PG_VERSION").write_text("18")
     with attach(var) as server:
         assert await _run(server.url("app"), "SELECT 1") == 1
-    assert not (place.home / "data.new").exists()
+    assert not list(place.home.glob("data.new*"))
+
+
+async def test_lost_socket_is_made_again(var: Path):
+    with attach(var) as server:
+        assert server.place is not None
+        (server.place.socket_dir / places.SOCKET_NAME).unlink()
+        with attach(var) as again:
+            assert await _run(again.url("app"), "SELECT 1") == 1
+
+
+async def test_no_second_server_over_the_data_of_an_invisible_one(var: Path, monkeypatch):
+    """Seen from another container the server's process id names nobody; its lock still holds."""
+    with attach(var) as server:
+        with monkeypatch.context() as other_container:
+            other_container.setattr(cluster.Cluster, "_is_server", lambda self, pid: False)
+            other_container.setattr(cluster, "LAST_BREATH_S", 0.2)
+            with pytest.raises(ServerError, match="not visible from here"):
+                attach(var)
+        assert await _run(server.url("app"), "SELECT 1") == 1
+
+
+def test_forked_child_does_not_give_back_its_parents_lease(var: Path):
+    with attach(var) as server:
+        child = os.fork()
+        if child == 0:
+            server.release()
+            os._exit(0)
+        os.waitpid(child, 0)
+        assert server.pid is not None
 
 
 async def test_given_server_starts_nothing_and_takes_on_roles(var: Path, tmp_path: Path):

@@ -41,6 +41,7 @@ class Server:
         self._given_url = given_url
         self._cluster = cluster
         self._lease = lease
+        self._process = os.getpid()
         if lease is not None:
             atexit.register(self.release)
 
@@ -78,8 +79,8 @@ class Server:
 
     def release(self) -> None:
         """Give the lease back; the last one to do so stops the embedded server. Harmless twice."""
-        if self._cluster is None or self._lease is None:
-            return
+        if self._cluster is None or self._lease is None or self._process != os.getpid():
+            return  # a forked child must not give back what its parent holds
         atexit.unregister(self.release)
         with exclusive(self._cluster.place.home):
             self._lease.give_back()

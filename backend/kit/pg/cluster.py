@@ -1,12 +1,16 @@
 """Make, start, find again and stop one PostgreSQL server.
 
-PostgreSQL's own `postmaster.pid` says which process serves a data folder. It may be stale: after a
-SIGKILL of the server its process id may be free or belong to somebody else by now. So a process
-only counts as ours when its command line names our data folder.
+Whether a server lives is answered twice. A lock on `serving` is handed to the server's processes
+and held until the last of them has ended, however they end and even if they live in another
+container; nobody starts a second server while it is held. PostgreSQL's own `postmaster.pid` says
+which process to talk to or to stop; it may be stale, so a process only counts when its command
+line names our data.
 """
 
+import fcntl
 import os
 import pwd
+import secrets
 import shutil
 import signal
 import socket
@@ -21,6 +25,7 @@ from .places import SOCKET_NAME, Place
 
 START_TIMEOUT_S = 120
 STOP_TIMEOUT_S = 60
+LAST_BREATH_S = 10
 POLL_S = 0.01
 LOG_BYTES_MAX = 8 * 2**20
 SUPERUSER = "tanhui_admin"
@@ -42,6 +47,9 @@ SETTINGS = {
     "timezone": "UTC",
     "log_timezone": "UTC",
     "log_line_prefix": "%m [%p] ",
+    # Details and statements of an error could carry personal data into the log.
+    "log_error_verbosity": "terse",
+    "log_min_error_statement": "panic",
     "fsync": "on",
     "synchronous_commit": "on",
     "full_page_writes": "on",
@@ -63,12 +71,19 @@ class Cluster:
         if not self.place.data.exists():
             self._make()
         self._check_version()
-        self._clear_traces()
-        self._write_settings(settings)
-        deadline = time.monotonic() + START_TIMEOUT_S
-        while not self._launch(deadline):
-            # The children of a killed server need a moment to notice and let go of its memory.
-            time.sleep(0.1)
+        serving = self._serving_lock(time.monotonic() + LAST_BREATH_S)
+        if serving is None:
+            raise ServerError(
+                f"a PostgreSQL that is not visible from here still uses {self.place.data}: stop "
+                "the container or the processes that share this folder"
+            )
+        try:
+            self._clear_traces()
+            self._write_settings(settings)
+            begin = self._launch(serving)
+        finally:
+            os.close(serving)
+        self._await_ready(begin)
 
     def stop(self) -> None:
         """Stop the server if it runs: connections are closed, everything is written."""
@@ -84,6 +99,10 @@ class Cluster:
         lines = self._pid_lines()
         pid = int(lines[0]) if lines and lines[0].strip().isdigit() else None
         return pid if pid is not None and self._is_server(pid) else None
+
+    @property
+    def _socket(self) -> Path:
+        return self.place.socket_dir / SOCKET_NAME
 
     def _pid_lines(self) -> list[str]:
         try:
@@ -107,10 +126,12 @@ class Cluster:
         """The server's process id once it takes connections; None when none is or stays there."""
         deadline = time.monotonic() + START_TIMEOUT_S
         while (pid := self.pid()) is not None:
-            status = self._pid_lines()[7:8]
-            if status == ["stopping"]:
+            status = "".join(self._pid_lines()[7:8]).strip()
+            if status == "stopping":
                 self._wait_for_end(pid)
-            elif [word.strip() for word in status] == ["ready"] and self._answers():
+            elif status == "ready" and not self._socket.exists():
+                self.stop()  # somebody tidied its socket away: nobody can reach it any more
+            elif status == "ready" and self._answers():
                 return pid
             elif time.monotonic() > deadline:
                 raise ServerError(f"the server does not get ready: see {self.place.log}")
@@ -120,7 +141,7 @@ class Cluster:
     def _answers(self) -> bool:
         with socket.socket(socket.AF_UNIX) as probe:
             try:
-                probe.connect(str(self.place.socket_dir / SOCKET_NAME))
+                probe.connect(str(self._socket))
             except OSError:
                 return False
         return True
@@ -135,13 +156,15 @@ class Cluster:
     def _clear_traces(self) -> None:
         """Remove what a killed server left behind; PostgreSQL itself trusts any living process."""
         (self.place.data / "postmaster.pid").unlink(missing_ok=True)
-        for name in (SOCKET_NAME, f"{SOCKET_NAME}.lock"):
-            (self.place.socket_dir / name).unlink(missing_ok=True)
+        self._socket.unlink(missing_ok=True)
+        self._socket.with_name(f"{SOCKET_NAME}.lock").unlink(missing_ok=True)
 
     def _make(self) -> None:
         """Make the data folder with roles and database; it appears whole or not at all."""
-        fresh = self.place.home / "data.new"
-        shutil.rmtree(fresh, ignore_errors=True)
+        for abandoned in self.place.home.glob("data.new.*"):
+            shutil.rmtree(abandoned, ignore_errors=True)
+        # A name of its own: programs of a killed start may still be writing to theirs.
+        fresh = self.place.home / f"data.new.{secrets.token_hex(4)}"
         fresh.mkdir(mode=0o700)
         if self.place.user is not None:
             os.chown(fresh, self.place.user.pw_uid, self.place.user.pw_gid)
@@ -191,8 +214,25 @@ class Cluster:
             (home / name).write_text("\n".join(lines) + "\n")
             (home / name).chmod(0o644)
 
-    def _launch(self, deadline: float) -> bool:
-        """Start the server process; False if it ended because old children still hold memory."""
+    def _serving_lock(self, deadline: float) -> int | None:
+        """The lock that a server's processes share, as an open file; None while they hold it.
+
+        The children of a killed server need a moment to notice and let go of its memory.
+        """
+        handle = os.open(self.place.home / "serving", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        while True:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if time.monotonic() >= deadline:
+                    os.close(handle)
+                    return None
+                time.sleep(POLL_S)
+            else:
+                return handle
+
+    def _launch(self, serving: int) -> int:
+        """Start the server process; the size its log had before."""
         log = self.place.log
         if log.exists() and log.stat().st_size > LOG_BYTES_MAX:
             log.replace(log.with_suffix(".log.1"))
@@ -203,17 +243,21 @@ class Cluster:
         script = 'log=$1; shift; "$@" </dev/null >>"$log" 2>&1 &'
         self._process(
             ["/bin/sh", "-c", script, "sh", str(log), *server, "-c", f"config_file={config}"],
-            new_session=True,
+            detached_with=serving,
         )
-        started = time.monotonic()
+        return begin
+
+    def _await_ready(self, log_begin: int) -> None:
+        deadline = time.monotonic() + START_TIMEOUT_S
         while self._settled() is None:
-            said = log.read_bytes()[begin:].decode(errors="replace") if log.exists() else ""
-            if "shared memory block" in said and time.monotonic() < started + 10:
-                return False
-            if "FATAL" in said or time.monotonic() > deadline:
+            free = self._serving_lock(0)
+            if free is not None or time.monotonic() > deadline:
+                if free is not None:
+                    os.close(free)
+                log = self.place.log
+                said = log.read_bytes()[log_begin:].decode(errors="replace") if log.exists() else ""
                 raise ServerError(f"PostgreSQL did not start; {log} says:\n{said[-2_000:]}")
             time.sleep(POLL_S)
-        return True
 
     def _program(self, name: str) -> Path:
         if self._binaries is None:
@@ -223,8 +267,13 @@ class Cluster:
     def _run(self, name: str, *arguments: str, text: str = "") -> str:
         return self._process([str(self._program(name)), *arguments], text=text)
 
-    def _process(self, command: Sequence[str], *, text: str = "", new_session: bool = False) -> str:
-        """Run a program to its end as the server's user and give back what it printed."""
+    def _process(
+        self, command: Sequence[str], *, text: str = "", detached_with: int | None = None
+    ) -> str:
+        """Run a program to its end as the server's user and give back what it printed.
+
+        `detached_with` is an open file it keeps, in a session of its own.
+        """
         user = self.place.user
         try:
             done = subprocess.run(
@@ -235,7 +284,8 @@ class Cluster:
                 check=False,
                 cwd=self.place.run,
                 env={"PATH": "/usr/bin:/bin", "LC_ALL": "C", "TZ": "UTC"},
-                start_new_session=new_session,
+                start_new_session=detached_with is not None,
+                pass_fds=() if detached_with is None else (detached_with,),
                 umask=0o077,
                 user=None if user is None else user.pw_uid,
                 group=None if user is None else user.pw_gid,

@@ -59,8 +59,16 @@ class Place:
 def find_place(var: Path) -> Place:
     """The place that belongs to the state folder `var`; its folders exist afterwards."""
     var = var.resolve()
-    if os.geteuid() != 0:
-        return _place_of_ordinary_user(var)
+    try:
+        return _place_of_root(var) if os.geteuid() == 0 else _place_of_ordinary_user(var)
+    except PermissionError as error:
+        raise ServerError(
+            f"{error.filename} belongs to another user: run as that user, or choose another "
+            "folder with TANHUI_VAR"
+        ) from error
+
+
+def _place_of_root(var: Path) -> Place:
     if (var / "pg" / "data").exists():
         raise ServerError(
             f"{var / 'pg'} belongs to {_owner_name(var / 'pg' / 'data')}, but this is root: run as "

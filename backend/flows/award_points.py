@@ -23,6 +23,7 @@ from backend.flows.person_lock import lock_people
 from backend.incentive import Award, CounterBook, CounterKey, LeaseShort, Purses, RuleInForce
 from backend.kit import outbox
 from backend.kit.clock import Clock
+from backend.kit.collector import collector_paused
 from backend.kit.db import Database, Tx
 from backend.kit.ids import new_ids
 from backend.kit.logs import log
@@ -77,8 +78,9 @@ async def award_once(
     exact = False
     for attempt in range(ATTEMPTS_MAX):
         try:
-            async with db.transaction() as tx:
-                counts = await _award_waiting(tx, vault, clock.now(), limit, exact=exact)
+            with collector_paused():
+                async with db.transaction() as tx:
+                    counts = await _award_waiting(tx, vault, clock.now(), limit, exact=exact)
         except LeaseShort as short:
             exact = not await _lease(db, short) or attempt >= ATTEMPTS_MAX // 2
         except asyncpg.DeadlockDetectedError:
@@ -183,7 +185,7 @@ async def _award_rows(
     due = [q for q in quantified if q.row.evidence_id not in known]
     decided.decisions = [d for d in decided.decisions if d.evidence_id not in known]
     book = await incentive.read_counters(
-        tx, {key for q in due for rule in q.rules for key in _counter_keys(q.row, rule).values()}
+        tx, (key for q in due for rule in q.rules for key in _counter_keys(q.row, rule).values())
     )
     ids = iter(new_ids(2 * sum(len(q.rules) for q in due)))
     for q in sorted(due, key=lambda q: (q.row.occurred_at, q.row.evidence_id)):
@@ -254,8 +256,8 @@ def _award_one(
         if refusal is not None:
             return refusal
         purses.spend(_budget(row, in_force), amount)
-    for name, by in incentive.counted(in_force.counters, amount).items():
-        book.add(keys[name], by)
+    for name, key in keys.items():
+        book.add(key, incentive.counted(name, amount))
     award_id, transfer_id = next(ids), next(ids)
     decided.awards.append(
         Award(

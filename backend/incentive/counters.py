@@ -6,10 +6,10 @@ version of a rule with other names for its caps does not start from zero. A reve
 nothing back: counters equal the sum over all awards ever made.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
-from typing import Any
+from functools import lru_cache
 from uuid import UUID
 
 from backend.kit.db import Tx
@@ -23,6 +23,7 @@ CounterKey = tuple[UUID, str, str, str]
 """(citizen_id, programme_id, name, period)"""
 
 
+@lru_cache(maxsize=4096)
 def period_of(name: str, city_day: date) -> str:
     """The period a counter belongs to: `2026-11-22`, `2026-11` or `2026`."""
     return city_day.isoformat()[: _PERIOD_CHARACTERS[name.rpartition("_")[2]]]
@@ -47,13 +48,14 @@ class CounterBook:
 
 async def read_counters(tx: Tx, keys: Iterable[CounterKey]) -> CounterBook:
     """The counters of these keys; the caller holds the locks of the persons concerned."""
-    wanted = list(set(keys))
+    wanted = set(keys)
+    # Every wanted person with every wanted period: a few rows more than asked for, and one short
+    # list instead of a long one for each column.
     rows = await tx.fetch(
-        """SELECT citizen_id, programme_id, name, period, value
-           FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[])
-                AS k (citizen_id, programme_id, name, period)
-           JOIN counter USING (citizen_id, programme_id, name, period)""",
-        *_columns(wanted),
+        """SELECT citizen_id, programme_id, name, period, value FROM counter
+           WHERE citizen_id = ANY($1::uuid[]) AND programme_id = ANY($2::text[])
+             AND name = ANY($3::text[]) AND period = ANY($4::text[])""",
+        *[list({key[at] for key in wanted}) for at in range(4)],
     )
     values = {
         (r["citizen_id"], r["programme_id"], r["name"], r["period"]): int(r["value"]) for r in rows
@@ -63,17 +65,20 @@ async def read_counters(tx: Tx, keys: Iterable[CounterKey]) -> CounterBook:
 
 async def write_counters(tx: Tx, book: CounterBook) -> None:
     """Store what changed, in the commit of the awards that changed it."""
-    keys = sorted(book.changed)
-    if not keys:
-        return
-    await tx.execute(
-        """INSERT INTO counter (citizen_id, programme_id, name, period, value)
-           SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::bigint[])
-           ON CONFLICT (citizen_id, programme_id, name, period)
-           DO UPDATE SET value = excluded.value""",
-        *_columns(keys),
-        [book.values[key] for key in keys],
-    )
+    people: dict[tuple[str, str, str], list[UUID]] = {}
+    for citizen_id, *counter in book.changed:
+        people.setdefault(tuple(counter), []).append(citizen_id)
+    for counter, citizen_ids in sorted(people.items()):
+        await tx.execute(
+            """INSERT INTO counter (citizen_id, programme_id, name, period, value)
+               SELECT c.citizen_id, $1, $2, $3, c.value
+               FROM unnest($4::uuid[], $5::bigint[]) AS c (citizen_id, value)
+               ON CONFLICT (citizen_id, programme_id, name, period)
+               DO UPDATE SET value = excluded.value""",
+            *counter,
+            citizen_ids,
+            [book.values[citizen_id, *counter] for citizen_id in citizen_ids],
+        )
 
 
 async def backfill_counters(tx: Tx, programme_id: str, names: Sequence[str]) -> None:
@@ -94,10 +99,7 @@ async def backfill_counters(tx: Tx, programme_id: str, names: Sequence[str]) -> 
         )
 
 
-def counted(names: Iterable[str], amount: int) -> Mapping[str, int]:
-    """What one award adds to each of the named counters."""
-    return {name: amount if name.startswith("points_") else 1 for name in names}
+def counted(name: str, amount: int) -> int:
+    """What one award adds to the named counter."""
+    return amount if name.startswith("points_") else 1
 
-
-def _columns(keys: Sequence[CounterKey]) -> list[list[Any]]:
-    return [[key[at] for key in keys] for at in range(4)]

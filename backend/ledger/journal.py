@@ -56,7 +56,7 @@ class Movements:
         balances.setdefault((posting.destination, posting.asset), [0, 0])[0] += amount
         if posting.expiry_month is not None:
             lot = (citizen_id, points_class, posting.expiry_month)
-            filled = posting.destination == chart.citizen_points(citizen_id)
+            filled = posting.destination.startswith("citizen:")
             self.lots[lot] = self.lots.get(lot, 0) + (amount if filled else -amount)
 
 

@@ -194,18 +194,20 @@ async def balance_of(tx: Tx, citizen_id: UUID, points_class: str) -> Balance:
 
 async def debts_of(tx: Tx, owners: Iterable[tuple[UUID, str]]) -> dict[tuple[UUID, str], int]:
     """What people owe by (citizen, class), in whole points; those without a debt are absent."""
-    by_account = {
-        (chart.citizen_debt(citizen_id), chart.asset(points_class)): (citizen_id, points_class)
-        for citizen_id, points_class in owners
-    }
-    rows = await tx.fetch(
-        """SELECT account, asset, output - input AS debt
-           FROM unnest($1::text[], $2::text[]) AS k (account, asset)
-           JOIN balance USING (account, asset) WHERE output > input""",
-        [account for account, _ in by_account],
-        [asset for _, asset in by_account],
-    )
-    return {by_account[row["account"], row["asset"]]: row["debt"] for row in rows}
+    by_account: dict[str, dict[str, tuple[UUID, str]]] = {}
+    for citizen_id, points_class in owners:
+        accounts = by_account.setdefault(chart.asset(points_class), {})
+        accounts[chart.citizen_debt(citizen_id)] = (citizen_id, points_class)
+    debts: dict[tuple[UUID, str], int] = {}
+    for asset, accounts in by_account.items():
+        rows = await tx.fetch(
+            """SELECT account, output - input AS debt FROM balance
+               WHERE account = ANY($1::text[]) AND asset = $2 AND output > input""",
+            list(accounts),
+            asset,
+        )
+        debts |= {accounts[row["account"]]: row["debt"] for row in rows}
+    return debts
 
 
 async def owners_of(tx: Tx, transfer_ids: Iterable[UUID]) -> set[UUID]:
@@ -218,40 +220,47 @@ async def owners_of(tx: Tx, transfer_ids: Iterable[UUID]) -> set[UUID]:
 
 
 async def _move(tx: Tx, movements: Movements) -> None:
-    lots = sorted(movements.lots.items())
-    await tx.execute(
-        """INSERT INTO lot (citizen_id, class, expiry_month, open)
-           SELECT * FROM unnest($1::uuid[], $2::text[], $3::date[], $4::bigint[])
-               AS moved (citizen_id, class, expiry_month, open) WHERE moved.open >= 0
-           ON CONFLICT (citizen_id, class, expiry_month)
-           DO UPDATE SET open = lot.open + excluded.open""",
-        *[[key[at] for key, _ in lots] for at in range(3)],
-        [moved for _, moved in lots],
-    )
-    taken = [(key, moved) for key, moved in lots if moved < 0]
-    if taken:
+    lots: dict[tuple[str, date], list[tuple[UUID, int]]] = {}
+    for (citizen_id, points_class, month), moved in movements.lots.items():
+        lots.setdefault((points_class, month), []).append((citizen_id, moved))
+    for (points_class, month), moves in sorted(lots.items()):
         await tx.execute(
-            """UPDATE lot SET open = lot.open + moved.open
-               FROM unnest($1::uuid[], $2::text[], $3::date[], $4::bigint[])
-                   AS moved (citizen_id, class, expiry_month, open)
-               WHERE (lot.citizen_id, lot.class, lot.expiry_month)
-                   = (moved.citizen_id, moved.class, moved.expiry_month)""",
-            *[[key[at] for key, _ in taken] for at in range(3)],
-            [moved for _, moved in taken],
+            _FILL_LOTS if all(moved > 0 for _, moved in moves) else _TAKE_FROM_LOTS,
+            points_class,
+            month,
+            [citizen_id for citizen_id, _ in moves],
+            [moved for _, moved in moves],
         )
-    # Sorted, and the last write of a flow: the rows that all people share (programme:…) come
-    # last and are locked only for the length of the commit.
-    balances = sorted(movements.balances.items())
-    await tx.execute(
-        """INSERT INTO balance (account, asset, input, output)
-           SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[])
-           ON CONFLICT (account, asset) DO UPDATE
-           SET input = balance.input + excluded.input, output = balance.output + excluded.output""",
-        [account for (account, _), _ in balances],
-        [asset for (_, asset), _ in balances],
-        [moved[0] for _, moved in balances],
-        [moved[1] for _, moved in balances],
-    )
+    # The last write of a flow, and sorted: the rows that all people share (class:…, programme:…)
+    # come last and are locked only for the length of the commit.
+    balances: dict[str, list[tuple[str, list[int]]]] = {}
+    for (account, asset), moved in sorted(movements.balances.items()):
+        balances.setdefault(asset, []).append((account, moved))
+    for asset, moves in balances.items():
+        await tx.execute(
+            """INSERT INTO balance (account, asset, input, output)
+               SELECT m.account, $1, m.input, m.output
+               FROM unnest($2::text[], $3::bigint[], $4::bigint[]) AS m (account, input, output)
+               ON CONFLICT (account, asset) DO UPDATE
+               SET input = balance.input + excluded.input,
+                   output = balance.output + excluded.output""",
+            asset,
+            [account for account, _ in moves],
+            [moved[0] for _, moved in moves],
+            [moved[1] for _, moved in moves],
+        )
+
+
+_FILL_LOTS = """
+    INSERT INTO lot (citizen_id, class, expiry_month, open)
+    SELECT m.citizen_id, $1, $2, m.open
+    FROM unnest($3::uuid[], $4::bigint[]) AS m (citizen_id, open)
+    ON CONFLICT (citizen_id, class, expiry_month) DO UPDATE SET open = lot.open + excluded.open"""
+
+_TAKE_FROM_LOTS = """
+    UPDATE lot SET open = lot.open + m.open
+    FROM unnest($3::uuid[], $4::bigint[]) AS m (citizen_id, open)
+    WHERE lot.class = $1 AND lot.expiry_month = $2 AND lot.citizen_id = m.citizen_id"""
 
 
 def _posting_record(transfer_id: UUID, n: int, p: Posting) -> tuple[Any, ...]:

@@ -1,0 +1,313 @@
+"""evidence → award → posting, against a raw COPY of the same rows and a per-row ORM version.
+
+    tanhui bench pipeline
+
+Three yardsticks, measured in alternating passes on emptied tables (medians are compared): one COPY
+of the evidence and body rows the awards start from; one COPY of every row the whole way writes;
+and the same awards made one row at a time by an ORM.
+"""
+
+import asyncio
+import contextlib
+import json
+import os
+import secrets
+import time
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Iterator
+from datetime import UTC, date, datetime, timedelta
+from statistics import median
+from typing import Any, cast
+
+from backend import citizens, evidence, incentive, ledger, methodology
+from backend.bench import pipeline_orm
+from backend.bench.scratch import Scratch, scratch
+from backend.flows import award_points
+from backend.flows.record_events import Terms, record_events
+from backend.kit import logs
+from backend.kit.clock import SystemClock
+from backend.kit.ids import new_ids
+from backend.kit.sm import sm3
+from backend.partners import Partner, SignedRequest
+
+PARTNER = "metro"
+SCENARIO = "transit.metro.trip"
+UPLOAD_EVENTS = 1_000
+
+TABLES = (
+    "evidence",
+    "evidence_body",
+    "decision",
+    "award",
+    "counter",
+    "unsealed",
+    "transfer",
+    "posting",
+    "lot",
+    "balance",
+)
+"""Every table with a row for each event or person, in the order in which they are written."""
+
+_EMPTIED = ", ".join((*TABLES, "upload", "rejection", "outbox"))
+
+_STAGES: tuple[tuple[Any, str, str], ...] = (
+    (evidence, "load_upload", "load_and_decrypt"),
+    (methodology, "quantify", "quantify"),
+    (incentive, "apply_rule", "rule"),
+    (award_points, "lock_people", "lock_people"),
+    (citizens, "standing_since", "consent"),
+    (evidence, "states_of", "states"),
+    (incentive, "read_counters", "read_counters"),
+    (evidence, "decide", "write_decisions"),
+    (incentive, "store_awards", "write_awards"),
+    (incentive, "write_counters", "write_counters"),
+    (citizens, "accounts_of", "accounts"),
+    (ledger, "award_points", "write_ledger"),
+)
+
+
+def run(
+    n: int = 10_000, *, rounds: int = 5, orm_rows: int = 200, citizen_count: int = 5_000
+) -> dict[str, Any]:
+    """Record and award `n` trips; figures and ratios as a document.
+
+    `ratio_to_copy` is events per second from recorded evidence to committed postings over rows per
+    second of a COPY of those evidence and body rows; `ratio_to_copy_with_recording` adds the time
+    of recording them; `ratio_to_copy_of_all` divides that by a COPY of every row it wrote.
+    `ratio_to_orm` is awarding over the per-row ORM version of it.
+    """
+    with _quiet():
+        return asyncio.run(_run(n, rounds, orm_rows, citizen_count))
+
+
+async def _run(n: int, rounds: int, orm_rows: int, citizen_count: int) -> dict[str, Any]:
+    async with scratch() as ground:
+        tokens = await _populate(ground, citizen_count)
+        figures = await _compare(ground, tokens, n, rounds)
+        await _empty(ground)
+        await _record(ground, tokens, orm_rows)
+        orm_s = await pipeline_orm.award_per_row(ground)
+        orm_us = orm_s / orm_rows * 1e6
+        figures["orm_us_per_event"] = round(orm_us)
+        figures["ratio_to_orm"] = round(orm_us / figures["us_per_event"], 1)
+        return figures
+
+
+async def _compare(ground: Scratch, tokens: list[str], n: int, rounds: int) -> dict[str, Any]:
+    seconds: defaultdict[str, list[float]] = defaultdict(list)
+    stage_s: defaultdict[str, list[float]] = defaultdict(list)
+    for turn in range(rounds + 1):
+        await _empty(ground)
+        record_s = await _record(ground, tokens, n)
+        stages: defaultdict[str, float] = defaultdict(float)
+        with _stopwatches(stages):
+            award_s = await _award(ground, n)
+        written = await _rows(ground)
+        await _empty(ground)
+        copy_s = await _copy(ground, {name: written[name] for name in TABLES[:2]})
+        await _empty(ground)
+        copy_all_s = await _copy(ground, written)
+        if turn > 0:  # the first round only warms caches
+            seconds["record"].append(record_s)
+            seconds["award"].append(award_s)
+            seconds["copy"].append(copy_s)
+            seconds["copy_all"].append(copy_all_s)
+            for name, elapsed in stages.items():
+                stage_s[name].append(elapsed)
+    took = {name: median(each) for name, each in seconds.items()}
+    us = {name: round(median(each) / n * 1e6, 2) for name, each in stage_s.items()}
+    us["rest_and_commit"] = round(took["award"] / n * 1e6 - sum(us.values()), 2)
+    both = took["record"] + took["award"]
+    return {
+        "events": n,
+        "people": len(tokens),
+        "load_average": os.getloadavg()[0],
+        "events_per_s": round(n / took["award"]),
+        "copy_rows_per_s": round(n / took["copy"]),
+        "ratio_to_copy": round(took["copy"] / took["award"], 3),
+        "ratio_to_copy_with_recording": round(took["copy"] / both, 3),
+        "ratio_to_copy_of_all": round(took["copy_all"] / both, 3),
+        "us_per_event": round(took["award"] / n * 1e6, 1),
+        "us_per_event_recording": round(took["record"] / n * 1e6, 1),
+        "us_per_event_by_stage": us,
+    }
+
+
+async def _award(ground: Scratch, n: int) -> float:
+    clock = SystemClock()
+    awarded = 0
+    start = time.perf_counter()
+    while awarded < n:
+        counts = await award_points.award_once(ground.db, ground.vault, clock)
+        if counts.items == 0:
+            raise RuntimeError(f"{awarded} of {n} events were decided")
+        awarded += counts.events
+    return time.perf_counter() - start
+
+
+async def _record(ground: Scratch, tokens: list[str], n: int) -> float:
+    terms = Terms.of(methodology.scenarios(), city_tz="Asia/Shanghai", production=False)
+    partner = Partner(PARTNER, PARTNER, "v1s2", frozenset({SCENARIO}), replay=False, keys=())
+    clock = SystemClock()
+    bodies = [
+        _body(tokens, first, min(first + UPLOAD_EVENTS, n)) for first in range(0, n, UPLOAD_EVENTS)
+    ]
+    start = time.perf_counter()
+    for body in bodies:
+        request = SignedRequest(PARTNER, secrets.token_hex(8), "v1s2", "key-1")
+        await record_events(
+            ground.db, ground.vault, clock, terms, partner, request, sent=body, data=body
+        )
+    return time.perf_counter() - start
+
+
+def _body(tokens: list[str], first: int, end: int) -> bytes:
+    start = datetime.now(UTC) - timedelta(hours=20)
+    stem = secrets.token_hex(4)
+    events = [
+        {
+            "specversion": "1.0",
+            "id": f"trip-{stem}-{i:07d}",
+            "source": f"/gate/{i % 97}",
+            "type": SCENARIO,
+            "time": (start + timedelta(seconds=i % 70_000)).isoformat(timespec="seconds"),
+            "subject": tokens[i % len(tokens)],
+            "data": {"distance_m": 2_000 + i % 30_000, "duration_s": 600 + i % 3_000},
+        }
+        for i in range(first, end)
+    ]
+    return json.dumps(events).encode()
+
+
+async def _rows(ground: Scratch) -> dict[str, tuple[list[str], list[tuple[Any, ...]]]]:
+    """Columns and rows of every table, as COPY takes them."""
+    found: dict[str, tuple[list[str], list[tuple[Any, ...]]]] = {}
+    async with ground.db.transaction(readonly=True) as tx:
+        for name in TABLES:
+            rows = await tx.fetch(f"SELECT * FROM {name}")  # noqa: S608 - constants only
+            columns = list(rows[0].keys())
+            found[name] = columns, [tuple(row.values()) for row in rows]
+    return found
+
+
+async def _copy(
+    ground: Scratch, written: dict[str, tuple[list[str], list[tuple[Any, ...]]]]
+) -> float:
+    start = time.perf_counter()
+    async with ground.db.transaction() as tx:
+        for name, (columns, rows) in written.items():
+            await tx.copy(name, columns, rows)
+    return time.perf_counter() - start
+
+
+async def _empty(ground: Scratch) -> None:
+    async with ground.owner.transaction() as tx:
+        await tx.execute(f"TRUNCATE {_EMPTIED}")
+
+
+async def _populate(ground: Scratch, citizen_count: int) -> list[str]:
+    """People who consented and are bound, and a programme in force; their binding tokens."""
+    now = datetime.now(UTC)
+    ids = new_ids(citizen_count)
+    tokens = [secrets.token_urlsafe(32) for _ in ids]
+    given_at = now.replace(microsecond=0) - timedelta(days=30)
+    async with ground.db.transaction() as tx:
+        await tx.copy(
+            "citizen",
+            ["citizen_id", "provider", "provider_ref_hash", "created_at"],
+            [(i, "bench", sm3(i.bytes), now) for i in ids],
+        )
+        await tx.copy(
+            "citizen_account",
+            ["citizen_id", "class", "account"],
+            [(i, "carbon", sm3(i.bytes)[:20]) for i in ids],
+        )
+        await tx.copy(
+            "binding",
+            ["binding_id", "partner_id", "citizen_id", "token_hash", "user_ref_hash", "created_at"],
+            [
+                (i, PARTNER, i, sm3(token.encode()), sm3(b"ref" + token.encode()), now)
+                for i, token in zip(ids, tokens, strict=True)
+            ],
+        )
+        await tx.copy(
+            "consent",
+            ["consent_id", "citizen_id", "partner_id", "scenario", "given_at"],
+            [(i, i, PARTNER, SCENARIO, given_at) for i in ids],
+        )
+        await _enact(tx, now)
+    async with ground.owner.transaction() as tx:
+        await tx.execute("ANALYZE citizen, citizen_account, binding, consent")
+    return tokens
+
+
+async def _enact(tx: Any, now: datetime) -> None:
+    [method] = methodology.shipped_methods().values()
+    [document] = incentive.shipped_rules().values()
+    published = await methodology.publish(tx, method, now)
+    await methodology.enact(tx, published.id, published.version, now)
+    rule = incentive.read_rule(document)
+    await incentive.create_programme(
+        tx,
+        incentive.Programme(
+            programme_id=rule.programme,
+            name="bench",
+            points_class=rule.points_class,
+            day_from=date(2026, 1, 1),
+            day_to=None,
+            budget_period="total",
+            expiry_months=24,
+        ),
+        now,
+    )
+    await incentive.publish(tx, document, now)
+    await incentive.set_status(tx, rule.id, rule.version, "enacted", now)
+    await incentive.set_envelope(tx, (rule.programme, "total"), 10**12)
+
+
+@contextlib.contextmanager
+def _stopwatches(stages: defaultdict[str, float]) -> Iterator[None]:
+    """Time the rooms' functions where the flow calls them; waiting for the database included."""
+    originals = [(room, name, getattr(room, name)) for room, name, _ in _STAGES]
+    for room, name, stage in _STAGES:
+        setattr(room, name, _timed(getattr(room, name), stages, stage))
+    try:
+        yield
+    finally:
+        for room, name, original in originals:
+            setattr(room, name, original)
+
+
+def _timed(
+    function: Callable[..., Any], stages: defaultdict[str, float], stage: str
+) -> Callable[..., Any]:
+    if asyncio.iscoroutinefunction(function):
+
+        async def wait(*args: Any, **kwargs: Any) -> Any:
+            start = time.perf_counter()
+            try:
+                return await cast("Awaitable[Any]", function(*args, **kwargs))
+            finally:
+                stages[stage] += time.perf_counter() - start
+
+        return wait
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        start = time.perf_counter()
+        try:
+            return function(*args, **kwargs)
+        finally:
+            stages[stage] += time.perf_counter() - start
+
+    return call
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Send log lines nowhere while measuring: the terminal is not part of the work."""
+    with open(os.devnull, "w") as nowhere:  # noqa: PTH123
+        logs.log_to(nowhere)
+        try:
+            yield
+        finally:
+            logs.log_to(None)

@@ -10,7 +10,7 @@ const suffix = process.platform === "win32" ? ".exe" : "";
 const binary = path.join(root, `node_modules/@foundry-rs/forge-${process.platform}-${arch}/bin/forge${suffix}`);
 
 export function forge(args, options = {}) {
-  if (!existsSync(binary)) throw new Error(`no forge for this platform at ${binary}: run npm ci`);
+  if (!existsSync(binary)) throw new Error(`no forge at ${binary}: run npm ci; npm has it for darwin-arm64, linux-amd64 and win32-amd64`);
   return spawnSync(binary, args, { cwd: root, stdio: "inherit", ...options });
 }
 

@@ -104,6 +104,34 @@ def canonical_event(raw: bytes) -> tuple[dict[str, Any], bytes]:
     return value, _encode(value)
 
 
+def canonical_upload(data: bytes) -> tuple[list[dict[str, Any]], list[bytes]] | None:
+    """All events of an upload as (objects, CJ bytes of each) in one go, about 2 µs an event.
+
+    None where the upload cannot be proven to lie within section 1 as a whole; the caller then takes
+    it apart with `split_upload` and `canonical_event`, which also name what is wrong and where.
+    """
+    if b"\\u" in data:
+        return None
+    try:
+        value = _decode(data)
+        is_array = type(value) is list
+        events = cast(list[Any], value) if is_array else [value]
+        for event in events:
+            if type(event) is not dict:
+                return None
+            _check_plain(cast(dict[str, Any], event), DEPTH_MAX)
+        canonical = [_encode(event) for event in events]
+    except (msgspec.MsgspecError, UnicodeError, RecursionError, NotCanonical):
+        return None
+    # Re-encoding never makes a token longer. Equal counts of bytes other than blanks prove that no
+    # token became shorter: no repeated key was dropped, no -0 or escape respelled, in any event.
+    frame = max(2, len(events) + 1) if is_array else 0
+    whole = len(data.translate(None, _BLANKS))
+    if whole != len(b"".join(canonical).translate(None, _BLANKS)) + frame:
+        return None
+    return events, canonical
+
+
 def split_upload(data: bytes) -> list[bytes]:
     """The bytes of each event of an upload: the elements of an array, or the one value itself.
 

@@ -3,7 +3,12 @@
 import os
 import secrets
 import time
+from typing import Any, cast
 from uuid import UUID
+
+from asyncpg.pgproto import pgproto  # pyright: ignore[reportMissingTypeStubs]
+
+_DriverUUID = cast("type[Any]", pgproto.UUID)
 
 
 def new_id() -> UUID:
@@ -14,16 +19,14 @@ def new_id() -> UUID:
 def new_ids(count: int) -> list[UUID]:
     """`count` UUIDv7 of the same millisecond, ascending in the order of the list."""
     milliseconds = time.time_ns() // 1_000_000
+    # One random start per call, then steps of one: unique inside the call by construction, and
+    # unique between calls by 73 random bits. The top bit of the last field stays free for carries.
+    rand = int.from_bytes(os.urandom(10))
+    rand_a, rand_b = rand & ((1 << 12) - 1), rand >> 12 & ((1 << 61) - 1)
     head = (milliseconds & ((1 << 48) - 1)) << 80 | 0x7 << 76
-    # One random start per call, then steps of one: unique inside the call by
-    # construction, and unique between calls by 73 random bits.
-    start = int.from_bytes(os.urandom(10)) & ((1 << 73) - 1)
-    ids: list[UUID] = []
-    for step in range(count):
-        bits = (start + step) & ((1 << 74) - 1)
-        rand_a, rand_b = bits >> 62, bits & ((1 << 62) - 1)
-        ids.append(UUID(int=head | rand_a << 64 | 0b10 << 62 | rand_b))
-    return ids
+    first = head | rand_a << 64 | 0b10 << 62 | rand_b
+    # The driver's own subclass of uuid.UUID is made and encoded ten times faster.
+    return [_DriverUUID(number.to_bytes(16)) for number in range(first, first + count)]
 
 
 def token(bits: int = 256) -> str:

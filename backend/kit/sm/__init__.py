@@ -7,7 +7,7 @@ from backend.kit.sm.ciphers import SealBroken, sm4_ctr, sm4_gcm_decrypt, sm4_gcm
 from backend.kit.sm.der import BadKey, BadSignature, decode_signature, encode_signature
 from backend.kit.sm.encryption import CannotDecrypt
 from backend.kit.sm.engines import EngineMissing
-from backend.kit.sm.hashes import hmac_sm3, sm3
+from backend.kit.sm.hashes import hmac_sm3, sm3, sm3_after
 from backend.kit.sm.keys import EnginesDisagree, Sm2PrivateKey, Sm2PublicKey
 
 __all__ = [
@@ -23,6 +23,7 @@ __all__ = [
     "encode_signature",
     "hmac_sm3",
     "sm3",
+    "sm3_after",
     "sm4_ctr",
     "sm4_gcm_decrypt",
     "sm4_gcm_encrypt",

@@ -12,6 +12,8 @@ from backend.evidence.events import (
     read_upload,
 )
 from backend.evidence.service import (
+    BODY_COLUMNS,
+    EVIDENCE_COLUMNS,
     Accepted,
     Decision,
     EvidenceDamaged,
@@ -34,7 +36,9 @@ from backend.evidence.service import (
 from backend.evidence.shape import Check, SchemaNotSupported, compile_schema
 
 __all__ = [
+    "BODY_COLUMNS",
     "EVENTS_MAX",
+    "EVIDENCE_COLUMNS",
     "Accepted",
     "Check",
     "Decision",

@@ -3,16 +3,21 @@
 This is the hot path: it runs for every event before the database is asked anything.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any, NamedTuple
 
 from backend.evidence.shape import Check
-from backend.kit.canonical import NotCanonical, canonical_event, split_upload
-from backend.kit.clock import city_day, parse_time
+from backend.kit.canonical import (
+    NotCanonical,
+    canonical_event,
+    canonical_upload,
+    split_upload,
+)
+from backend.kit.clock import city_day, instant_of
 from backend.kit.problems import Problem
-from backend.kit.sm import sm3
+from backend.kit.sm import sm3, sm3_after
 
 EVENTS_MAX = 2_000
 EVENT_ID_BYTES_MAX = 512
@@ -37,7 +42,6 @@ class Event(NamedTuple):
     city_day: date
     digest: bytes
     canonical: bytes
-    data: dict[str, Any]
 
 
 class Rejected(NamedTuple):
@@ -60,7 +64,19 @@ class ReadUpload:
 
 def event_digest(partner_id: str, canonical: bytes) -> bytes:
     """SM3 over the partner and the canonical JSON of the whole event (formats.md §2)."""
-    return sm3(b"tanhui-event-v1\n" + partner_id.encode() + b"\n" + canonical)
+    return sm3(_prefix(partner_id) + canonical)
+
+
+def digests_of(partner_id: str) -> Callable[[bytes], bytes]:
+    """`event_digest` for many events of one partner."""
+    return sm3_after(_prefix(partner_id))
+
+
+def _prefix(partner_id: str) -> bytes:
+    return b"tanhui-event-v1\n" + partner_id.encode() + b"\n"
+
+
+_subject_hash_of = sm3_after(b"")
 
 
 def read_upload(
@@ -78,71 +94,86 @@ def read_upload(
     Raises `kit.canonical.NotJson` if the upload as a whole is not JSON, `Problem` 413
     `too-many-events` beyond 2,000.
     """
+    reading = _Reading(partner_id, checks, city_tz, replay_allowed=replay_allowed)
+    at_once = canonical_upload(data)
+    if at_once is not None:
+        _refuse_too_many(len(at_once[0]))
+        for n, (members, canonical) in enumerate(zip(*at_once, strict=True)):
+            reading.add(n, members, canonical)
+        return ReadUpload(len(at_once[0]), reading.events, reading.rejected)
     raws = split_upload(data)
-    if len(raws) > EVENTS_MAX:
-        raise Problem(
-            413,
-            "too-many-events",
-            f"一次最多 {EVENTS_MAX} 条事件,请分批上报",
-            event_count=len(raws),
-            event_count_max=EVENTS_MAX,
-        )
-    return _read_events(partner_id, raws, checks, city_tz, replay_allowed=replay_allowed)
-
-
-def _read_events(
-    partner_id: str,
-    raws: Sequence[bytes],
-    checks: Mapping[str, Check],
-    city_tz: str,
-    *,
-    replay_allowed: bool,
-) -> ReadUpload:
-    events: list[Event] = []
-    rejected: list[Rejected] = []
-    subject_hashes: dict[str, bytes] = {}
-    prefix = b"tanhui-event-v1\n" + partner_id.encode() + b"\n"
+    _refuse_too_many(len(raws))
     for n, raw in enumerate(raws):
         try:
             members, canonical = canonical_event(raw)
         except NotCanonical as breach:
             # Without canonical JSON there is no event digest; the raw bytes stand in for it.
-            rejected.append(Rejected(n, None, sm3(raw), breach.reason))
-            continue
-        digest = sm3(prefix + canonical)
-        problem = _shape_problem(members, replay_allowed=replay_allowed)
-        if problem is None and (check := checks.get(members["type"])) is not None:
+            reading.rejected.append(Rejected(n, None, sm3(raw), breach.reason))
+        else:
+            reading.add(n, members, canonical)
+    return ReadUpload(len(raws), reading.events, reading.rejected)
+
+
+def _refuse_too_many(count: int) -> None:
+    if count > EVENTS_MAX:
+        raise Problem(
+            413,
+            "too-many-events",
+            f"一次最多 {EVENTS_MAX} 条事件,请分批上报",
+            event_count=count,
+            event_count_max=EVENTS_MAX,
+        )
+
+
+class _Reading:
+    """The events of one upload as they are read: each ends in one of the two lists."""
+
+    def __init__(
+        self, partner_id: str, checks: Mapping[str, Check], city_tz: str, *, replay_allowed: bool
+    ) -> None:
+        self.events: list[Event] = []
+        self.rejected: list[Rejected] = []
+        self._digest_of = digests_of(partner_id)
+        self._checks = checks
+        self._city_tz = city_tz
+        self._replay_allowed = replay_allowed
+        self._subject_hashes: dict[str, bytes] = {}
+
+    def add(self, n: int, members: dict[str, Any], canonical: bytes) -> None:
+        """Take up the `n`th event, or reject it for its shape."""
+        digest = self._digest_of(canonical)
+        problem = _shape_problem(members, replay_allowed=self._replay_allowed)
+        if problem is None and (check := self._checks.get(members["type"])) is not None:
             problem = check(members["data"])
+        occurred_at: datetime | None = None
         if problem is None:
             try:
-                occurred = parse_time(members["time"])
-                day = city_day(occurred.instant, city_tz)
+                occurred_at = instant_of(members["time"])
             except ValueError:
                 problem = "bad-time"
-            else:
-                subject: str = members["subject"]
-                subject_hash = subject_hashes.get(subject)
-                if subject_hash is None:
-                    subject_hash = subject_hashes[subject] = sm3(subject.encode())
-                events.append(
-                    Event(
-                        n,
-                        members["id"],
-                        members["source"],
-                        members["type"],
-                        subject_hash,
-                        occurred.instant,
-                        members["time"],
-                        members.get("originaltime"),
-                        day,
-                        digest,
-                        canonical,
-                        members["data"],
-                    )
-                )
-                continue
-        rejected.append(Rejected(n, _event_id_of(members), digest, problem))
-    return ReadUpload(len(raws), events, rejected)
+        if occurred_at is None:
+            event_id = _event_id_of(members)
+            self.rejected.append(Rejected(n, event_id, digest, problem or "bad-shape"))
+            return
+        subject: str = members["subject"]
+        subject_hash = self._subject_hashes.get(subject)
+        if subject_hash is None:
+            subject_hash = self._subject_hashes[subject] = _subject_hash_of(subject.encode())
+        self.events.append(
+            Event(
+                n,
+                members["id"],
+                members["source"],
+                members["type"],
+                subject_hash,
+                occurred_at,
+                members["time"],
+                members.get("originaltime"),
+                city_day(occurred_at, self._city_tz),
+                digest,
+                canonical,
+            )
+        )
 
 
 _ATTRIBUTES = (
@@ -178,7 +209,7 @@ def _shape_problem(members: dict[str, Any], *, replay_allowed: bool) -> str | No
         if type(original) is not str:
             return "wrong-type"
         try:
-            parse_time(original)
+            instant_of(original)
         except ValueError:
             return "bad-time"
     return None

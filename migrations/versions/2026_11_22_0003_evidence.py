@@ -1,7 +1,7 @@
 """Evidence: uploads with their stored answers, events, encrypted bodies, rejections, decisions.
 
 Revision 0003, after 0002 (registries). Everything but the bodies and their keys is insert-only
-for the application; the eraser may delete bodies and the key of a whole day, nothing else.
+for the application; the eraser may delete bodies, nothing else.
 """
 
 from alembic import op
@@ -102,9 +102,11 @@ BEGIN
     IF to_regclass('evidence_days.' || part) IS NOT NULL THEN
         RETURN;
     END IF;
-    -- Two processes may open the same day at once; the second finds the first one's table.
+    -- Two processes may open the same day at once; the second finds the first one's table. It asks
+    -- the catalogue by a query: what to_regclass remembers is not renewed by an advisory lock.
     PERFORM pg_advisory_xact_lock(hashtextextended('evidence_open_day', 0));
-    IF to_regclass('evidence_days.' || part) IS NOT NULL THEN
+    IF EXISTS (SELECT FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
+               WHERE n.nspname = 'evidence_days' AND c.relname = part) THEN
         RETURN;
     END IF;
     -- ATTACH takes a weaker lock on the parent than CREATE ... PARTITION OF: writers go on.
@@ -124,7 +126,7 @@ GRANT SELECT, INSERT ON upload, evidence, evidence_body, evidence_key, rejection
     TO tanhui_app;
 GRANT EXECUTE ON FUNCTION evidence_open_day(date) TO tanhui_app;
 GRANT SELECT ON evidence TO tanhui_eraser;
-GRANT SELECT, DELETE ON evidence_body, evidence_key TO tanhui_eraser;
+GRANT SELECT, DELETE ON evidence_body TO tanhui_eraser;
 """
 
 

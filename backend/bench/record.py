@@ -1,0 +1,301 @@
+"""Recording against two yardsticks: a raw COPY of the same rows, and a per-row ORM version.
+
+    tanhui bench record
+
+The ratio to COPY says how much of the database's own speed is left after signature, canonical
+JSON, digests, identity, consent, encryption and the stored answer. Passes alternate (A-B-A-B) on
+tables that are emptied before each, and medians are compared, so that a busy machine slows both.
+"""
+
+import asyncio
+import base64
+import contextlib
+import hashlib
+import hmac
+import json
+import os
+import secrets
+import time
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from statistics import median
+from typing import Any, cast
+
+import uvloop
+
+from backend import citizens, evidence, partners
+from backend.bench import record_orm
+from backend.bench.scratch import Scratch, scratch
+from backend.flows.record_events import Terms, record_events
+from backend.kit import logs
+from backend.kit.clock import SystemClock
+from backend.kit.ids import new_ids
+from backend.kit.sm import sm3
+from backend.methodology import scenarios
+
+PARTNER = "metro"
+SCENARIO = "transit.metro.trip"
+KEY = bytes(range(32))
+RUNNING_MAX = 4
+UPLOAD_SIZES = (1_000, 2_000)
+"""Events of an upload: a usual one, and the largest the door takes."""
+
+_STAGES: tuple[tuple[Any, str, str], ...] = (
+    (partners, "load_partner", "partner"),
+    (partners, "verify_request", "signature"),
+    (evidence, "read_upload", "decode_digest_shape"),
+    (evidence, "stored_answer", "webhook_id"),
+    (evidence, "recorded_identities", "identity"),
+    (citizens, "subjects_of", "subject"),
+    (citizens, "consents_of", "consent"),
+    (evidence, "store_events", "encrypt_and_copy"),
+    (evidence, "store_upload", "answer_stored"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Request:
+    headers: dict[str, str]
+    body: bytes
+    count: int
+
+
+def run(
+    n: int = 10_000, *, rounds: int = 5, orm_rows: int = 300, citizen_count: int = 2_000
+) -> dict[str, Any]:
+    """Record `n` events in uploads of 1,000 and of 2,000; figures and ratios as a document.
+
+    `ratio_to_copy` is events per second recorded over rows per second copied (one COPY of all `n`
+    rows into each of the same indexed tables, one commit); `ratio_to_orm` is over the per-row ORM.
+    """
+    with _quiet():
+        return uvloop.run(_run(n, rounds, orm_rows, citizen_count))
+
+
+async def _run(n: int, rounds: int, orm_rows: int, citizen_count: int) -> dict[str, Any]:
+    async with scratch() as ground:
+        tokens = await _populate(ground, citizen_count)
+        terms = Terms.of(scenarios(), city_tz="Asia/Shanghai", production=False)
+        figures: dict[str, Any] = {"events": n, "load_average": os.getloadavg()[0]}
+        for size in UPLOAD_SIZES:
+            figures[f"uploads_of_{size}"] = await _compare(ground, terms, tokens, n, size, rounds)
+        await _empty(ground)
+        requests = _requests(tokens, orm_rows, orm_rows)
+        orm_s = await record_orm.record_per_row(ground, PARTNER, SCENARIO, requests[0].body)
+        figures["orm_events_per_s"] = round(orm_rows / orm_s)
+        for size in UPLOAD_SIZES:
+            ours = figures[f"uploads_of_{size}"]
+            ours["ratio_to_orm"] = round(ours["events_per_s"] * orm_s / orm_rows, 1)
+        return figures
+
+
+async def _compare(
+    ground: Scratch, terms: Terms, tokens: list[str], n: int, size: int, rounds: int
+) -> dict[str, Any]:
+    recorded_s: list[float] = []
+    copied_s: list[float] = []
+    stage_s: defaultdict[str, list[float]] = defaultdict(list)
+    for turn in range(rounds + 1):
+        await _empty(ground)
+        requests = _requests(tokens, n, size)
+        stages: defaultdict[str, float] = defaultdict(float)
+        with _stopwatches(stages):
+            elapsed = await _record_all(ground, terms, requests)
+        rows = await _rows(ground)
+        if len(rows[0]) != n:
+            raise RuntimeError(f"{len(rows[0])} of {n} events were recorded")
+        await _empty(ground)
+        copied = await _copy_all(ground, rows)
+        if turn > 0:  # the first round only warms caches
+            recorded_s.append(elapsed)
+            copied_s.append(copied)
+            for name, seconds in stages.items():
+                stage_s[name].append(seconds)
+    record_s, copy_s = median(recorded_s), median(copied_s)
+    us = {name: round(median(s) / n * 1e6, 2) for name, s in stage_s.items()}
+    us["rest"] = round(record_s / n * 1e6 - sum(us.values()), 2)
+    return {
+        "events_per_s": round(n / record_s),
+        "copy_rows_per_s": round(n / copy_s),
+        "ratio_to_copy": round(copy_s / record_s, 3),
+        "us_per_event": round(record_s / n * 1e6, 1),
+        "us_per_event_by_stage": us,
+    }
+
+
+async def _record_all(ground: Scratch, terms: Terms, requests: list[_Request]) -> float:
+    """Seconds from the first request to the last answer, as many at once as the door records."""
+    waiting = list(reversed(requests))
+
+    async def one_after_another() -> None:
+        while waiting:
+            await _record(ground, terms, waiting.pop())
+
+    start = time.perf_counter()
+    async with asyncio.TaskGroup() as group:
+        for _ in range(RUNNING_MAX):
+            group.create_task(one_after_another())
+    return time.perf_counter() - start
+
+
+async def _record(ground: Scratch, terms: Terms, request: _Request) -> None:
+    clock = SystemClock()
+    async with ground.db.transaction(readonly=True) as tx:
+        partner = await partners.load_partner(tx, ground.vault, PARTNER)
+    if partner is None:
+        raise RuntimeError("the partner of the benchmark is not registered")
+    signed = partners.verify_request(partner, request.headers, request.body, clock.now())
+    await record_events(
+        ground.db,
+        ground.vault,
+        clock,
+        terms,
+        partner,
+        signed,
+        sent=request.body,
+        data=request.body,
+    )
+
+
+Rows = tuple[list[tuple[Any, ...]], list[tuple[Any, ...]]]
+
+
+async def _rows(ground: Scratch) -> Rows:
+    """Every evidence row and every body row, as COPY takes them."""
+    async with ground.db.transaction(readonly=True) as tx:
+        main = await tx.fetch(f"SELECT {', '.join(evidence.EVIDENCE_COLUMNS)} FROM evidence")  # noqa: S608
+        bodies = await tx.fetch(f"SELECT {', '.join(evidence.BODY_COLUMNS)} FROM evidence_body")  # noqa: S608
+    return [tuple(row.values()) for row in main], [tuple(row.values()) for row in bodies]
+
+
+async def _copy_all(ground: Scratch, rows: Rows) -> float:
+    start = time.perf_counter()
+    async with ground.db.transaction() as tx:
+        await tx.copy("evidence", evidence.EVIDENCE_COLUMNS, rows[0])
+        await tx.copy("evidence_body", evidence.BODY_COLUMNS, rows[1])
+    return time.perf_counter() - start
+
+
+async def _empty(ground: Scratch) -> None:
+    async with ground.owner.transaction() as tx:
+        await tx.execute("TRUNCATE evidence, evidence_body, upload, rejection, outbox")
+    async with ground.owner.transaction() as tx:
+        await tx.execute("SELECT pg_stat_force_next_flush()")
+
+
+async def _populate(ground: Scratch, citizen_count: int) -> list[str]:
+    """A partner, and citizens who are bound to it and consented; their binding tokens."""
+    now = datetime.now(UTC)
+    ids = new_ids(citizen_count)
+    tokens = [secrets.token_urlsafe(32) for _ in ids]
+    async with ground.db.transaction() as tx:
+        await partners.register_partner(
+            tx, PARTNER, PARTNER, required_scheme="v1", scenarios=[SCENARIO], now=now
+        )
+        await partners.add_key(
+            tx,
+            ground.vault,
+            PARTNER,
+            "key-1",
+            scheme="v1",
+            valid_from=now,
+            secret="whsec_" + base64.b64encode(KEY).decode(),
+        )
+        await tx.copy(
+            "binding",
+            ["binding_id", "partner_id", "citizen_id", "token_hash", "user_ref_hash", "created_at"],
+            [
+                (i, PARTNER, i, sm3(token.encode()), sm3(b"ref" + token.encode()), now)
+                for i, token in zip(ids, tokens, strict=True)
+            ],
+        )
+        given_at = now.replace(microsecond=0) - timedelta(days=30)
+        await tx.copy(
+            "consent",
+            ["consent_id", "citizen_id", "partner_id", "scenario", "given_at"],
+            [(i, i, PARTNER, SCENARIO, given_at) for i in ids],
+        )
+    async with ground.owner.transaction() as tx:
+        await tx.execute("ANALYZE binding, consent")
+    return tokens
+
+
+def _requests(tokens: list[str], n: int, size: int) -> list[_Request]:
+    """Signed uploads of `n` new events in all, spelled as a plain JSON library spells them."""
+    start = datetime.now(UTC) - timedelta(hours=20)
+    stem = secrets.token_hex(4)
+    requests: list[_Request] = []
+    for first in range(0, n, size):
+        events = [
+            {
+                "specversion": "1.0",
+                "id": f"trip-{stem}-{i:07d}",
+                "source": f"/gate/{i % 97}",
+                "type": SCENARIO,
+                "time": (start + timedelta(seconds=i % 70_000)).isoformat(timespec="seconds"),
+                "subject": tokens[i % len(tokens)],
+                "data": {"distance_m": 2_000 + i % 30_000, "duration_s": 600 + i % 3_000},
+            }
+            for i in range(first, min(first + size, n))
+        ]
+        body = json.dumps(events, ensure_ascii=False).encode()
+        webhook_id, timestamp = f"msg-{stem}-{first}", int(time.time())
+        content = f"{webhook_id}.{timestamp}.".encode() + body
+        signature = base64.b64encode(hmac.new(KEY, content, hashlib.sha256).digest()).decode()
+        headers = {
+            "webhook-id": webhook_id,
+            "webhook-timestamp": str(timestamp),
+            "webhook-signature": f"v1,{signature}",
+        }
+        requests.append(_Request(headers, body, len(events)))
+    return requests
+
+
+@contextlib.contextmanager
+def _stopwatches(stages: defaultdict[str, float]) -> Iterator[None]:
+    """Time the rooms' functions where the flow calls them; waiting for the database included."""
+    originals = [(room, name, getattr(room, name)) for room, name, _ in _STAGES]
+    for room, name, stage in _STAGES:
+        setattr(room, name, _timed(getattr(room, name), stages, stage))
+    try:
+        yield
+    finally:
+        for room, name, original in originals:
+            setattr(room, name, original)
+
+
+def _timed(
+    function: Callable[..., Any], stages: defaultdict[str, float], stage: str
+) -> Callable[..., Any]:
+    if asyncio.iscoroutinefunction(function):
+
+        async def wait(*args: Any, **kwargs: Any) -> Any:
+            start = time.perf_counter()
+            try:
+                return await cast("Awaitable[Any]", function(*args, **kwargs))
+            finally:
+                stages[stage] += time.perf_counter() - start
+
+        return wait
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        start = time.perf_counter()
+        try:
+            return function(*args, **kwargs)
+        finally:
+            stages[stage] += time.perf_counter() - start
+
+    return call
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Send log lines nowhere while measuring: the terminal is not part of the work."""
+    with open(os.devnull, "w") as nowhere:  # noqa: PTH123
+        logs.log_to(nowhere)
+        try:
+            yield
+        finally:
+            logs.log_to(None)

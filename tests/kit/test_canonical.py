@@ -14,6 +14,7 @@ from backend.kit.canonical import (
     NotCanonical,
     NotJson,
     canonical_event,
+    canonical_upload,
     dumps,
     loads_strict,
     parse_event_json,
@@ -445,6 +446,51 @@ def read_upload(data: bytes) -> None:
     for event in split_upload(data):
         with contextlib.suppress(NotCanonical):
             parse_event_json(event)
+
+
+def one_by_one(data: bytes) -> tuple[list[Any], list[bytes]] | None:
+    """The upload taken apart and read event by event; None if anything in it is refused."""
+    try:
+        pairs = [canonical_event(raw) for raw in split_upload(data)]
+    except (NotJson, NotCanonical):
+        return None
+    return [event for event, _ in pairs], [spelled_event for _, spelled_event in pairs]
+
+
+@law
+@given(st.lists(st.sampled_from(PIECES), max_size=9), st.booleans())
+def test_an_upload_read_in_one_go_is_what_its_events_are(pieces: list[bytes], wrapped: bool):
+    data = b",".join(b'{"a":' + piece + b"}" for piece in pieces) if wrapped else b"".join(pieces)
+    for upload in (data, b"[" + data + b"]", b" [ " + data + b" ]"):
+        at_once = canonical_upload(upload)
+        assert at_once is None or at_once == one_by_one(upload)
+
+
+@law
+@given(st.lists(events, max_size=4), st.sampled_from([None, 1]), st.booleans())
+def test_ordinary_uploads_are_read_in_one_go(batch: Any, indent: int | None, escape: bool):
+    text = json.dumps(batch, ensure_ascii=escape, indent=indent)
+    data = text.encode("utf-8", "surrogatepass")
+    expected = one_by_one(data)
+    assert canonical_upload(data) == (None if "\\u" in text else expected)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b'[{"a":1,"a":2},{}]',
+        b'[{"a":-0}]',
+        b'[{"a":"\\/"}]',
+        b'[{"a":1},2]',
+        b'[{"a":1}]]',
+        b'[{"a":1.0}]',
+        b'[{"a":9007199254740992}]',
+        b'[{"a":{"b":1,"b":1}}, {"c":" "}]',
+        b'{"a":1,"a":1}',
+    ],
+)
+def test_an_upload_that_needs_a_closer_look_is_not_read_in_one_go(data: bytes):
+    assert canonical_upload(data) is None
 
 
 def test_an_empty_upload_has_no_events():

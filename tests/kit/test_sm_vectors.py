@@ -275,3 +275,13 @@ def test_bare_gmssl_decrypts_a_changed_ciphertext():
     assert bare.decrypt(point + check + changed) == b"900 points"
     with pytest.raises(CannotDecrypt, match="check value"):
         key.decrypt(der.encode_ciphertext(point, check, changed))
+
+
+@pytest.mark.parametrize("digest", DIGESTS)
+@given(prefix=st.binary(max_size=100), data=st.binary(max_size=100))
+def test_a_begun_digest_is_the_digest_of_the_whole(digest: Any, prefix: bytes, data: bytes):
+    with pytest.MonkeyPatch.context() as patch:
+        if digest is hashes._sm3_cryptography:
+            patch.setattr(hashes, "_sm3", digest)
+        finish = sm.sm3_after(prefix)
+    assert finish(data) == finish(data) == sm.sm3(prefix + data)

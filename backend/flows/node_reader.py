@@ -1,11 +1,11 @@
 """A node's JSON-RPC address as the port a check reads through."""
 
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncGenerator, Awaitable
 from contextlib import asynccontextmanager
 from typing import TypeVar
 
 from backend.chain import ChainClient, NodeAway, RpcError
-from backend.proof.onchain import ChainFault, ChainTx, ChainTxReceipt
+from backend.proof import ChainFault, ChainTx, ChainTxReceipt
 
 _T = TypeVar("_T")
 
@@ -13,7 +13,7 @@ _TIMEOUT_S = 15
 
 
 @asynccontextmanager
-async def open_node(rpc_url: str) -> AsyncIterator["NodeReader"]:
+async def open_node(rpc_url: str) -> AsyncGenerator["NodeReader", None]:
     """A reader of the node at that address, closed afterwards."""
     async with ChainClient(rpc_url, timeout_s=_TIMEOUT_S) as client:
         yield NodeReader(client)

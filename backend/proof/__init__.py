@@ -5,7 +5,10 @@ and `onchain` judge a receipt; the functions below keep the log in the database.
 """
 
 from backend.proof import checkpoint, leaves, merkle, onchain, receipt, trust, verify
+from backend.proof.fields import ACT_BATCH_KIND
+from backend.proof.onchain import ChainFault, ChainReader, ChainTx, ChainTxReceipt, Enacted
 from backend.proof.queue import become_sealer, count_waiting, forget, queue, set_aside, waiting
+from backend.proof.receipt import Anchor, Form, Posted, Receipt, ReceiptError
 from backend.proof.service import (
     Checkpoint,
     LeafRow,
@@ -28,17 +31,33 @@ from backend.proof.service import (
     size,
 )
 from backend.proof.shape import ShapeError
-from backend.proof.verdicts import STEPS, StepFailed, StepVerdict, Verdict
+from backend.proof.trust import Trust, TrustError
+from backend.proof.verdicts import STEPS, Outcome, Step, StepFailed, StepVerdict, Verdict
 
 __all__ = [
+    "ACT_BATCH_KIND",
     "STEPS",
+    "Anchor",
+    "ChainFault",
+    "ChainReader",
+    "ChainTx",
+    "ChainTxReceipt",
     "Checkpoint",
+    "Enacted",
+    "Form",
     "LeafRow",
     "NewLeaf",
+    "Outcome",
+    "Posted",
     "PublishedTrust",
+    "Receipt",
+    "ReceiptError",
     "ShapeError",
+    "Step",
     "StepFailed",
     "StepVerdict",
+    "Trust",
+    "TrustError",
     "Verdict",
     "add_checkpoint",
     "add_trust",

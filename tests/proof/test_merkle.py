@@ -92,7 +92,9 @@ def test_every_leaf_proves_against_every_later_head() -> None:
             assert merkle.verify_inclusion(index, size, leaves[index], path, roots[size])
             assert not merkle.verify_inclusion(index, size, sm3(b"other"), path, roots[size])
             if path:
-                assert not merkle.verify_inclusion(index, size, leaves[index], path[1:], roots[size])
+                assert not merkle.verify_inclusion(
+                    index, size, leaves[index], path[1:], roots[size]
+                )
         for first in range(1, size + 1):
             path = merkle.path_of(merkle.consistency_ranges(first, size), nodes)
             assert merkle.verify_consistency(first, size, roots[first], roots[size], path)

@@ -24,11 +24,13 @@ help:
 setup: $(INSTALLED)
 
 $(INSTALLED): requirements.lock pyproject.toml
-	@test -n "$(PYTHON)" || { echo 'Tanhui needs Python 3.11 or newer; none was found.'; exit 1; }
-	@test -x $(BIN)/python || $(PYTHON) -c 'import ensurepip' 2>/dev/null || { \
+	@$(or $(PYTHON),false) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+		echo 'Tanhui needs Python 3.11 or newer; none was found (PYTHON=… names one).'; exit 1; }
+	@test -x $(BIN)/pip || $(PYTHON) -c 'import ensurepip' 2>/dev/null || { \
 		echo 'This Python cannot make virtual environments. On Debian or Ubuntu:'; \
 		echo '    apt install python3-venv'; exit 1; }
-	@test -x $(BIN)/python || { echo 'Making $(VENV)'; $(PYTHON) -m venv $(VENV); }
+	@test -x $(BIN)/pip || { echo 'Making $(VENV)'; $(PYTHON) -m venv $(VENV); } || { \
+		rm -rf $(VENV); exit 1; }
 	@echo 'Installing the pinned libraries into $(VENV)'
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check \
 		--require-hashes -r requirements.lock

@@ -12,12 +12,13 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from backend.kit.expr import ErrorKind, ExprError, ExprType, Value, parse
+from backend.kit.expr import ErrorKind, ExprError, Expression, ExprType, Value, parse
 from backend.kit.expr.libraries import Answer, cpp_answers, rust_answers
 from backend.kit.expr.publication import answer_of
 from backend.kit.expr.syntax import Binary, Choice, Literal, Member, Name, Node, Unary
@@ -49,13 +50,29 @@ def expected(case: Mapping[str, Any]) -> Answer:
     return (case["error"], None) if "error" in case else (None, decoded(case["result"]))
 
 
-def ours(case: Mapping[str, Any]) -> Answer:
-    values = values_of(case)
+@cache
+def read(text: str, types: frozenset[tuple[str, ExprType]]) -> Expression | ErrorKind:
     try:
-        expression = parse(case["expr"], types_of(values))
+        return parse(text, dict(types))
     except ExprError as error:
-        return error.kind, None
-    return answer_of(expression, values)
+        return error.kind
+
+
+def read_case(case: Mapping[str, Any]) -> Expression | ErrorKind:
+    return read(case["expr"], frozenset(types_of(values_of(case)).items()))
+
+
+def tree_of(case: Mapping[str, Any]) -> Node:
+    expression = read_case(case)
+    assert isinstance(expression, Expression)
+    return expression.tree
+
+
+def ours(case: Mapping[str, Any]) -> Answer:
+    expression = read_case(case)
+    if not isinstance(expression, Expression):
+        return expression, None
+    return answer_of(expression, values_of(case))
 
 
 def same(one: Answer, other: Answer) -> bool:
@@ -147,8 +164,7 @@ def test_our_engine_gives_every_answer():
 def test_a_plain_tree_walk_gives_every_answer():
     walk = Model()
     for case in READABLE:
-        values = values_of(case)
-        tree = parse(case["expr"], types_of(values)).tree
+        values, tree = values_of(case), tree_of(case)
         assert same(walk.answer(tree, values), expected(case)), case
 
 
@@ -176,8 +192,7 @@ def test_common_expression_language_differs_by_its_two_known_rules_alone():
     both = Model(negation_wraps=True, right_error_wins=True)
     met: Counter[str] = Counter()
     for case in READABLE:
-        values = values_of(case)
-        tree = parse(case["expr"], types_of(values)).tree
+        values, tree = values_of(case), tree_of(case)
         found = rust_answers(case["expr"])(values)
         assert same(found, both.answer(tree, values)), case
         if not same(found, expected(case)):

@@ -7,8 +7,7 @@ from typing import Annotated
 
 import typer
 
-from backend.proof import Verdict
-from backend.proof.verdicts import Outcome, Step
+from backend.proof import Outcome, Step, Verdict
 
 _MARKS: dict[Outcome, str] = {
     "ok": "✓",

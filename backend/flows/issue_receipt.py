@@ -8,9 +8,7 @@ from backend.kit.canonical import loads_strict
 from backend.kit.db import Tx
 from backend.kit.problems import Problem
 from backend.kit.settings import Settings
-from backend.proof import LeafRow, leaves, receipt
-from backend.proof.fields import ACT_BATCH_KIND
-from backend.proof.receipt import Anchor, Form, Posted
+from backend.proof import ACT_BATCH_KIND, Anchor, Form, LeafRow, Posted, leaves, receipt
 
 
 async def issue_receipt(tx: Tx, settings: Settings, ref: UUID, form: Form = "full") -> bytes:

@@ -10,11 +10,7 @@ from backend.kit.canonical import dumps
 from backend.kit.clock import day_number, day_number_open
 from backend.kit.needs import DocumentError, Needs
 from backend.methodology import Method, Refused, quantify, read_method
-from backend.proof import StepFailed
-from backend.proof.leaves import AUDIT_HEAD, ENACTMENT
-from backend.proof.onchain import ENACTED_METHOD, ENACTED_RULE, Enacted
-from backend.proof.receipt import Receipt
-from backend.proof.verdicts import Outcome
+from backend.proof import Enacted, Outcome, Receipt, StepFailed, leaves, onchain
 
 AskEnacted = Callable[[int, str, int], Awaitable[Enacted]]
 """(what, id, version) → what RuleRegistry holds; raises StepFailed or ChainFault."""
@@ -26,9 +22,9 @@ async def judge_method(
     receipt: Receipt, values: Mapping[str, Any], ask: AskEnacted | None
 ) -> Judged:
     """The method document gives this reduction. Raises `StepFailed` (and what `ask` raises)."""
-    if receipt.kind == ENACTMENT:
+    if receipt.kind == leaves.ENACTMENT:
         return await _judge_enacted("method", receipt.method, values["enactment"], ask)
-    field = None if receipt.kind == AUDIT_HEAD else values["method"]
+    field = None if receipt.kind == leaves.AUDIT_HEAD else values["method"]
     if field is None:
         return _nothing_named("method", receipt.method)
     method = _read_method(receipt.method)
@@ -38,7 +34,7 @@ async def judge_method(
     window = _check_window("method", method, values)
     _check_reduction(method, field, values)
     _check_union(receipt, values)
-    chain = await _check_enacted(ENACTED_METHOD, method, values, ask)
+    chain = await _check_enacted(onchain.ENACTED_METHOD, method, values, ask)
     stated = bool(method.needs.history or method.needs.counters)
     reason = f"{method.id} v{method.version} gives {field['reduction_mg']} mg{window}{chain}"
     return ("stated" if stated else "ok"), reason
@@ -46,9 +42,9 @@ async def judge_method(
 
 async def judge_rule(receipt: Receipt, values: Mapping[str, Any], ask: AskEnacted | None) -> Judged:
     """The rule document gives these points. Raises `StepFailed` (and what `ask` raises)."""
-    if receipt.kind == ENACTMENT:
+    if receipt.kind == leaves.ENACTMENT:
         return await _judge_enacted("rule", receipt.rule, values["enactment"], ask)
-    field = None if receipt.kind == AUDIT_HEAD else values["rule"]
+    field = None if receipt.kind == leaves.AUDIT_HEAD else values["rule"]
     if field is None:
         return _nothing_named("rule", receipt.rule)
     rule = _read_rule(receipt.rule)
@@ -59,7 +55,7 @@ async def judge_rule(receipt: Receipt, values: Mapping[str, Any], ask: AskEnacte
     _check_points(rule, field, values)
     _check_caps(rule, field, values)
     _check_union(receipt, values)
-    chain = await _check_enacted(ENACTED_RULE, rule, values, ask)
+    chain = await _check_enacted(onchain.ENACTED_RULE, rule, values, ask)
     stated = bool(rule.needs.history or rule.needs.counters or rule.caps)
     amount, rows = values["points"]["amount"], ", ".join(field["row"])
     reason = f"{rule.id} v{rule.version} pays {amount} by row {rows}{window}{chain}"
@@ -218,7 +214,9 @@ async def _judge_enacted(
     reason = f"{read.id} v{read.version} {verb}"
     if ask is None:
         return "ok", reason
-    held = await _ask_same(ENACTED_METHOD if what == "method" else ENACTED_RULE, read, ask)
+    held = await _ask_same(
+        onchain.ENACTED_METHOD if what == "method" else onchain.ENACTED_RULE, read, ask
+    )
     if held.day_to > day_number_open(end):
         raise StepFailed("RuleRegistry holds a later last day than the leaf")
     return "ok", f"{reason}; as on chain"

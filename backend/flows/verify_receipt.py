@@ -10,11 +10,23 @@ from dataclasses import dataclass
 from typing import Any
 
 from backend.flows.verify_documents import AskEnacted, judge_method, judge_rule
-from backend.proof import STEPS, StepFailed, StepVerdict, Verdict, onchain, trust, verify
-from backend.proof.onchain import ChainFault, ChainReader, Enacted
-from backend.proof.receipt import Receipt
-from backend.proof.trust import Trust, TrustError
-from backend.proof.verdicts import Outcome, Step
+from backend.proof import (
+    STEPS,
+    ChainFault,
+    ChainReader,
+    Enacted,
+    Outcome,
+    Receipt,
+    Step,
+    StepFailed,
+    StepVerdict,
+    Trust,
+    TrustError,
+    Verdict,
+    onchain,
+    trust,
+    verify,
+)
 
 Judged = tuple[Outcome, str]
 

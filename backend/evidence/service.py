@@ -390,6 +390,25 @@ async def states_of(tx: Tx, evidence_ids: Iterable[UUID]) -> dict[UUID, str]:
     return {row["evidence_id"]: row["state"] for row in rows}
 
 
+@dataclass(frozen=True, slots=True)
+class Fate:
+    """Which upload recorded an event, and why it was refused if it was."""
+
+    upload_id: UUID
+    reason: str | None
+
+
+async def fates_of(tx: Tx, evidence_ids: Iterable[UUID]) -> dict[UUID, Fate]:
+    """Upload and reason of refusal by evidence id; unknown ids are absent."""
+    rows = await tx.fetch(
+        """SELECT e.evidence_id, e.upload_id, d.reason
+           FROM evidence e LEFT JOIN decision d USING (evidence_id)
+           WHERE e.evidence_id = ANY($1::uuid[])""",
+        list(evidence_ids),
+    )
+    return {row["evidence_id"]: Fate(row["upload_id"], row["reason"]) for row in rows}
+
+
 async def find_events(
     tx: Tx, partner_id: str, event_id: str, source: str | None = None
 ) -> list[Row]:

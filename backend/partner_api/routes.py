@@ -165,9 +165,14 @@ def _add_reading(router: APIRouter, services: Services, gate: Gate, states_of: S
             if row is None:
                 raise Problem(404, "unknown-upload", "没有这次上报", upload_id=upload_id[:64])
             answer = _decode_answer(row["answer"])
-            states = await states_of(tx, [UUID(e["evidence_id"]) for e in answer["events"]])
-        for event in answer["events"]:
-            event["state"] = states[UUID(event["evidence_id"])]
+            ids = [UUID(e["evidence_id"]) for e in answer["events"]]
+            states = await states_of(tx, ids)
+            fates = await evidence.fates_of(tx, ids)
+        for event, evidence_id in zip(answer["events"], ids, strict=True):
+            fate = fates[evidence_id]
+            event["state"] = states[evidence_id]
+            event["reason"] = fate.reason
+            event["duplicate"] = fate.upload_id != wanted
         answer["webhook_id"] = row["webhook_id"]
         answer["received_at"] = to_text(row["received_at"])
         answer["event_count"] = row["event_count"]

@@ -96,35 +96,31 @@ def _account(
 ) -> None:
     by_index = {entry["index"]: entry for entry in answer["rejected"]}
     judged = _outcomes(answer["upload_id"], door, progress)
-    duplicates = {e["event_id"] for e in answer["events"]} - set(judged)
     for index, event in enumerate(batch.events):
         rows = prepared.rows_of[event["id"]]
         if index in by_index:
             report.rejected[_reason_of(by_index[index]["problem"])] += rows
             continue
-        if event["id"] in duplicates:
+        outcome = judged[event["id"]]
+        if outcome["duplicate"]:
             report.duplicate += rows
-            continue
-        state, reason = judged[event["id"]]
-        if state == "recorded":
+        elif outcome["state"] == "recorded":
             report.undecided += rows
-        elif state == "refused":
-            report.refused[reason or "unnamed"] += rows
+        elif outcome["state"] == "refused":
+            report.refused[outcome["reason"]] += rows
         else:
             report.accepted += rows
 
 
-def _outcomes(
-    upload_id: str, door: PartnerDoor, progress: Progress
-) -> dict[str, tuple[str, str | None]]:
-    """State and reason of each event recorded by this upload, once all are judged or time is up."""
+def _outcomes(upload_id: str, door: PartnerDoor, progress: Progress) -> dict[str, dict[str, Any]]:
+    """What became of each event the door took, once all are judged or time is up."""
     deadline_s = time.monotonic() + OUTCOME_WAIT_S
     while True:
         events = door.upload(upload_id)["events"]
         waiting = sum(1 for event in events if event["state"] == "recorded")
         progress("判定 judged", len(events) - waiting, len(events))
         if not waiting or time.monotonic() > deadline_s:
-            return {e["event_id"]: (e["state"], e.get("reason")) for e in events}
+            return {event["event_id"]: event for event in events}
         time.sleep(0.5)
 
 

@@ -60,11 +60,11 @@ class Demo:
 
     def launch(self) -> None:
         """Run the README's command and return at once."""
-        log = (self.var.parent / "demo.out").open("a", encoding="utf-8")
-        self.serving = subprocess.Popen(
-            readme_blocks("README.md")[0], shell=True, cwd=ROOT, env=self.environment,
-            start_new_session=True, stdout=log, stderr=subprocess.STDOUT, text=True,
-        )  # fmt: skip
+        with (self.var.parent / "demo.out").open("a", encoding="utf-8") as log:
+            self.serving = subprocess.Popen(
+                readme_blocks("README.md")[0], shell=True, cwd=ROOT, env=self.environment,
+                start_new_session=True, stdout=log, stderr=subprocess.STDOUT, text=True,
+            )  # fmt: skip
 
     def start(self) -> dict[str, Any]:
         """Run the README's command until the tour is over. Returns what the demo told."""
@@ -89,7 +89,8 @@ class Demo:
 
     def run(self, command: str) -> "subprocess.CompletedProcess[str]":
         """Run a command of the README against this installation."""
-        here = command.replace("var/", f"{self.var}/").replace(":8700/", f":{self.port}/")
+        here = re.sub(r"(?<![\w/])var/", f"{self.var}/", command)
+        here = here.replace(":8700/", f":{self.port}/")
         return subprocess.run(
             here, shell=True, cwd=ROOT, env=self.environment, capture_output=True, text=True,
             check=False,

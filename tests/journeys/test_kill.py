@@ -88,7 +88,8 @@ class Sender(threading.Thread):
         entry = next(p for p in told["sign_ins"]["partners"] if p["partner_id"] == "metro")
         self.subjects = [subject["token"] for subject in entry["subjects"]]
         credentials = Credentials("metro", entry["scheme"], None, entry["private_key_pem"], ())
-        self.door = PartnerDoor(told["addresses"]["api"], credentials, httpx.Client(timeout=10))
+        self.http = httpx.Client(timeout=10)
+        self.door = PartnerDoor(told["addresses"]["api"], credentials, self.http)
         self.answers: list[dict] = []
 
     def run(self) -> None:
@@ -133,6 +134,7 @@ def test_each_process_killed_alone_under_load_loses_and_doubles_nothing(own_demo
         if states <= {"posted", "awarded"} and "posted" in states:
             break
         time.sleep(0.5)
+    sender.http.close()
     # An event that the daily cap cut to nothing ends at awarded; none waits, none was refused.
     assert states <= {"posted", "awarded"}, states
     recorded = [event["event_id"] for upload in uploads for event in upload["events"]]

@@ -12,7 +12,7 @@ known to answer otherwise than the language says:
 
 import importlib
 from collections.abc import Callable, Mapping
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 from backend.kit.expr.checker import ExprType
@@ -62,15 +62,22 @@ def rust_answers(text: str) -> Callable[[Mapping[str, Value]], Answer]:
     return answer
 
 
+@lru_cache(maxsize=1_024)
+def _environment(types: tuple[tuple[str, ExprType], ...]) -> Any:
+    """Names with types for the C++ library; making one costs more than compiling with it."""
+    cel = _cpp()
+    of = {"int": cel.Type.INT, "bool": cel.Type.BOOL, "string": cel.Type.STRING}
+    return cel.NewEnv(variables={name: of[kind] for name, kind in types})
+
+
 def cpp_answers(
     text: str, types: Mapping[str, ExprType]
 ) -> Callable[[Mapping[str, Value]], Answer]:
     """The expression type-checked by cel-expr-python, as a function of values."""
-    cel = _cpp()
     new_names = {name: f"{name}_" if name in _CPP_TYPE_NAMES else name for name in types}
-    of = {"int": cel.Type.INT, "bool": cel.Type.BOOL, "string": cel.Type.STRING}
+    error_type = _cpp().Type.ERROR
     try:
-        environment = cel.NewEnv(variables={new_names[n]: of[kind] for n, kind in types.items()})
+        environment = _environment(tuple((new_names[n], kind) for n, kind in types.items()))
         program = environment.compile(rename(text, new_names))
     except Exception as error:
         raise LibraryRefused(f"cel-expr-python: {error}") from error
@@ -78,7 +85,7 @@ def cpp_answers(
     def answer(values: Mapping[str, Value]) -> Answer:
         result = program.eval(data={new_names[name]: values[name] for name in new_names})
         value = result.plain_value()
-        if result.type() != cel.Type.ERROR:
+        if result.type() != error_type:
             return None, value
         if "overflow" in value:
             return "overflow", None

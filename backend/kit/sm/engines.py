@@ -5,7 +5,7 @@
   from the operating system and passed in; keys are handed over without the `04` prefix that its
   constructor mangles, and never empty; points and signatures were range-checked; a signature that
   makes its arithmetic meet the point at infinity is False instead of an exception; the digest is
-  computed by our SM3, because its own takes 10 s for a body of 500 kB.
+  computed by our SM3, because its own takes seconds for a body of 500 kB.
 - `tongsuo`: Tongsuo through tongsuopy, where its wheel exists; about 0.4 ms a verification.
 
 Both are imported at first use.

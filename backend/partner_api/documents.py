@@ -104,6 +104,21 @@ _UPLOAD_SCHEMA: dict[str, Any] = {
     "required": [*_ANSWER_SCHEMA["required"], "webhook_id", "received_at", "event_count"],
     "properties": {
         **_ANSWER_SCHEMA["properties"],
+        "events": {
+            "type": "array",
+            "items": {
+                **_ANSWER_SCHEMA["properties"]["events"]["items"],
+                "required": ["event_id", "evidence_id", "state", "reason", "duplicate"],
+                "properties": {
+                    **_ANSWER_SCHEMA["properties"]["events"]["items"]["properties"],
+                    "reason": {"type": ["string", "null"], "description": "Why it was refused"},
+                    "duplicate": {
+                        "type": "boolean",
+                        "description": "Recorded by an earlier upload",
+                    },
+                },
+            },
+        },
         "webhook_id": {"type": "string"},
         "received_at": {"type": "string", "format": "date-time"},
         "event_count": {"type": "integer", "minimum": 0},
@@ -311,6 +326,10 @@ UPLOAD_RESPONSES: dict[int | str, dict[str, Any]] = {
         _UPLOAD_SCHEMA,
         {
             **_ANSWER_EXAMPLE,
+            "events": [
+                {**event, "reason": None, "duplicate": False}
+                for event in _ANSWER_EXAMPLE["events"]
+            ],
             "webhook_id": "msg_2KWPBgLlAfxdpx2AI54pPJ85f4W",
             "received_at": "2026-11-22T00:00:03Z",
             "event_count": 2,

@@ -99,7 +99,7 @@ def _account(
     for index, event in enumerate(batch.events):
         rows = prepared.rows_of[event["id"]]
         if index in by_index:
-            report.rejected[_reason_of(by_index[index]["problem"])] += rows
+            report.rejected[by_index[index]["problem"]] += rows
             continue
         outcome = judged[event["id"]]
         if outcome["duplicate"]:
@@ -123,6 +123,3 @@ def _outcomes(upload_id: str, door: PartnerDoor, progress: Progress) -> dict[str
             return {event["event_id"]: event for event in events}
         time.sleep(0.5)
 
-
-def _reason_of(problem: dict[str, Any]) -> str:
-    return str(problem.get("type", "unnamed")).rpartition("/")[2]

@@ -3,7 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from backend import partners, proof, views
+from backend import partners, proof
+from backend.chain import Deployment, recorded_deployments
 from backend.flows.seal_log import CHECKPOINT_KEY, CHECKPOINT_KEY_SUFFIX
 from backend.kit.canonical import loads_strict
 from backend.kit.clock import Clock, city_day
@@ -14,7 +15,6 @@ from backend.kit.settings import Settings
 from backend.kit.vault import Vault
 from backend.partners import PublicKey
 from backend.proof import PublishedTrust, checkpoint, trust
-from backend.views import DeployedContract
 
 ROOT_KEY = "root-1"
 """The vault's name of the key that signs versions of the trust file."""
@@ -34,7 +34,7 @@ async def publish_trust(
     async with db.transaction() as tx:
         await tx.lock(_PUBLISH_LOCK)
         latest = await proof.latest_trust(tx)
-        contracts = await views.deployed_contracts(tx)
+        contracts = await recorded_deployments(tx)
         if not contracts:
             raise Problem(503, "not-deployed", "合约尚未部署,没有可发布的信任文件")
         content = _content(vault, settings, contracts, await partners.public_keys(tx))
@@ -62,7 +62,7 @@ async def publish_trust(
 def _content(
     vault: Vault,
     settings: Settings,
-    contracts: Sequence[DeployedContract],
+    contracts: Sequence[Deployment],
     keys: Sequence[PublicKey],
 ) -> dict[str, Any]:
     """Every member but format, version and prev_digest."""

@@ -1,0 +1,261 @@
+"""From a trip to a receipt that holds elsewhere: real database, real node, real contracts."""
+
+import asyncio
+import json
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+
+from backend import incentive, methodology, proof
+from backend.chain import ChainAccess, ChainClient, contracts
+from backend.chain.contracts import DEBIT_CHAIN_SENDER, EnactmentTerms
+from backend.flows.anchor_log import anchor_log
+from backend.flows.deploy_chain import access_chain, deploy_chain
+from backend.flows.issue_receipt import issue_receipt
+from backend.flows.post_points import post_points
+from backend.flows.publish_trust import publish_trust
+from backend.flows.reverse_points import reverse_points
+from backend.flows.seal_log import seal_once
+from backend.flows.verify_receipt import verify_receipt
+from backend.kit.clock import FixedClock, day_number, day_number_open
+from backend.kit.db import Database
+from backend.kit.ids import new_id
+from backend.kit.problems import Problem
+from backend.kit.settings import Settings
+from backend.kit.vault import Vault
+from backend.proof import Verdict, leaves
+from tests.chain.support import APPROVERS, ROOT, NodeProcess, executed
+from tests.flows.award_world import PROGRAMME, World, a_method, a_rule, rows, trip
+
+pytestmark = pytest.mark.chain
+
+
+@dataclass
+class City:
+    world: World
+    settings: Settings
+    access: ChainAccess
+    node: NodeProcess
+    enactments: dict[str, UUID]
+
+    async def settle(self) -> None:
+        """Seal, anchor and post until nothing is left to do."""
+        db, now = self.world.db, self.world.clock.now()
+        await seal_once(db, self.world.vault, self.settings, self.world.clock)
+        for _ in range(40):
+            done = await anchor_log(db, self.access, now)
+            done += await post_points(db, self.access, now)
+            async with db.transaction(readonly=True) as tx:
+                size = await proof.size(tx)
+                anchored = await tx.fetchval(
+                    "SELECT coalesce(max(size), 0) FROM anchor WHERE final_at IS NOT NULL"
+                )
+                posted = await tx.fetchval(
+                    "SELECT coalesce(max(leaf_to), 0) FROM post_cut WHERE settled_at IS NOT NULL"
+                )
+            if anchored == posted == size:
+                return
+            await asyncio.sleep(0.05)
+        raise AssertionError("the chain did not settle")
+
+    async def receipt(self, ref: UUID, form: proof.Form = "full") -> bytes:
+        async with self.world.db.transaction(readonly=True) as tx:
+            return await issue_receipt(tx, self.settings, ref, form)
+
+    async def trust(self) -> bytes:
+        world = self.world
+        return (await publish_trust(world.db, world.vault, self.settings, world.clock)).document
+
+
+async def enact(city: City, what: int, document: bytes) -> None:
+    """Enact a document on chain and queue its leaf, as the officials' flow does."""
+    read = methodology.read_method(document) if what == 2 else incentive.read_rule(document)
+    terms = EnactmentTerms(
+        what,
+        read.id,
+        read.version,
+        read.digest,
+        day_number(read.day_from),
+        day_number_open(read.day_to),
+    )
+    client, keys, registry = city.access.client, city.access.keys, city.access.registry
+    digest = contracts.enactment_digest(await client.chain_id(), registry, terms)
+    signatures = [approver.sign_digest(digest) for approver in APPROVERS]
+    await executed(client, keys.admin, registry, contracts.enact_input(terms, *signatures))
+    name = "method" if what == 2 else "rule"
+    enactment_id = city.enactments[name] = new_id()
+    async with city.world.db.transaction() as tx:
+        await tx.execute(
+            """INSERT INTO enactment (enactment_id, what, id, version, digest, day_from, day_to,
+                   approvers, enacted_at)
+               VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)""",
+            enactment_id,
+            name,
+            read.id,
+            read.version,
+            read.digest,
+            read.day_from,
+            read.day_to,
+            sorted(approver.address for approver in APPROVERS),
+            city.world.clock.now(),
+        )
+        await proof.queue(tx, leaves.ENACTMENT, [enactment_id])
+
+
+@pytest.fixture
+async def city(
+    db: Database, vault: Vault, clock: FixedClock, settings: Settings, tmp_path: Path
+) -> AsyncIterator[City]:
+    node = NodeProcess(tmp_path / "node")
+    await asyncio.to_thread(node.start)
+    try:
+        async with ChainClient(node.url) as client:
+            await deploy_chain(db, client, node.keys)
+            access = await access_chain(db, client, node.keys)
+            world = World(db, vault, clock)
+            city = City(world, settings, access, node, {})
+            for data, to in (
+                *(
+                    (contracts.register_approver_input(each.address), access.registry)
+                    for each in APPROVERS
+                ),
+                (contracts.set_class_input("carbon", DEBIT_CHAIN_SENDER), access.points),
+                (contracts.set_budget_input(PROGRAMME, 1_000_000), access.points),
+            ):
+                await executed(client, node.keys.government, to, data)
+            await world.enact()
+            await enact(city, 2, a_method())
+            await enact(city, 1, a_rule())
+            yield city
+    finally:
+        node.kill()
+
+
+def outcomes(verdict: Verdict) -> dict[str, str]:
+    return {each.step: each.verdict for each in verdict.steps}
+
+
+ON_LINE = dict.fromkeys(proof.STEPS, "ok") | dict.fromkeys(("posted", "rule", "origin"), "stated")
+
+
+async def check(receipt: bytes, trust: bytes, url: str | None) -> Verdict:
+    return await asyncio.to_thread(verify_receipt, receipt, trust, url)
+
+
+def stranger(
+    folder: Path, receipt: bytes, trust: bytes, *options: str
+) -> subprocess.CompletedProcess[str]:
+    """`tanhui verify` in a folder with nothing but a receipt and a trust file."""
+    folder.mkdir(exist_ok=True)
+    (folder / "r.json").write_bytes(receipt)
+    (folder / "t.json").write_bytes(trust)
+    command = [sys.executable, "-m", "backend.cli", "verify", "r.json", "--trust", "t.json"]
+    return subprocess.run(
+        [*command, *options],
+        cwd=folder,
+        env={"PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "ignore"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+async def test_a_trip_becomes_a_receipt_that_holds_elsewhere(city: City, tmp_path: Path) -> None:
+    await city.world.record(trip(distance_m=22_000), trip(1, distance_m=12_000))
+    await city.world.award()
+    transfers = [row["transfer_id"] for row in await rows(city.world.db, "SELECT * FROM transfer")]
+    with pytest.raises(Problem, match="not-confirmed"):
+        await city.receipt(transfers[0])
+    await city.settle()
+    trust = await city.trust()
+    for transfer in transfers:
+        verdict = await check(await city.receipt(transfer), trust, city.node.url)
+        assert verdict.ok, verdict
+        assert outcomes(verdict) == ON_LINE
+        assert "as enacted on chain" in verdict.steps[7].reason
+        shared = await check(await city.receipt(transfer, "share"), trust, city.node.url)
+        assert shared.ok
+        assert outcomes(shared) == ON_LINE | {"posted": "hidden", "origin": "hidden"}
+
+    receipt = await city.receipt(transfers[0])
+    folder = tmp_path / "elsewhere"
+    on_line = await asyncio.to_thread(stranger, folder, receipt, trust, "--rpc", city.node.url)
+    assert on_line.returncode == 0, on_line
+    assert on_line.stdout.count("✓") == 8
+    offline = await asyncio.to_thread(stranger, folder, receipt, trust, "--json")
+    assert offline.returncode == 0, offline
+    said = json.loads(offline.stdout)
+    assert said["ok"] is True
+    assert [step["step"] for step in said["steps"]] == list(proof.STEPS)
+    assert [s["step"] for s in said["steps"] if s["verdict"] == "not_checked"] == [
+        "anchor",
+        "posted",
+    ]
+    forged = receipt.replace(b'"amount\\":48', b'"amount\\":49')
+    assert forged != receipt
+    refused = await asyncio.to_thread(stranger, folder, forged, trust, "--rpc", city.node.url)
+    assert refused.returncode == 1
+    assert "✗" in refused.stdout
+    away = await asyncio.to_thread(
+        stranger, folder, receipt, trust, "--rpc", "http://127.0.0.1:9", "--json"
+    )
+    assert away.returncode == 1
+    assert [s["step"] for s in json.loads(away.stdout)["steps"] if s["verdict"] == "failed"] == [
+        "anchor",
+        "posted",
+    ]
+
+
+async def test_enactments_and_reversals_have_receipts_too(city: City) -> None:
+    await city.world.record(trip(distance_m=22_000))
+    await city.world.award()
+    [award] = await rows(city.world.db, "SELECT transfer_id FROM transfer")
+    await city.settle()
+    first = await city.receipt(award["transfer_id"])
+    reversal = await reverse_points(
+        city.world.db,
+        city.world.clock,
+        of_transfer=award["transfer_id"],
+        note="误报",
+        city_tz=city.settings.city_tz,
+    )
+    await city.settle()
+    trust = await city.trust()
+    # The first anchor over a leaf is named for ever: the receipt is the same later on.
+    assert await city.receipt(award["transfer_id"]) == first
+    for name, enactment_id in city.enactments.items():
+        verdict = await check(await city.receipt(enactment_id), trust, city.node.url)
+        assert verdict.ok, verdict
+        assert outcomes(verdict)[name] == "ok"
+        with pytest.raises(Problem, match="no-share-form"):
+            await city.receipt(enactment_id, "share")
+    verdict = await check(await city.receipt(reversal.transfer_id), trust, city.node.url)
+    assert verdict.ok, verdict
+    assert outcomes(verdict) == ON_LINE | {"method": "stated"}
+
+
+async def test_what_a_receipt_refuses(city: City, url_of) -> None:
+    await city.world.record(trip(distance_m=22_000))
+    await city.world.award()
+    [award] = await rows(city.world.db, "SELECT transfer_id FROM transfer")
+    await city.settle()
+    with pytest.raises(Problem, match="not-confirmed"):
+        await city.receipt(new_id())
+    owner = await Database.open(url_of("owner"))
+    try:
+        async with owner.transaction() as tx:
+            await tx.execute("UPDATE award SET reduction_mg = reduction_mg + 1")
+        with pytest.raises(Problem, match="leaf-differs"):
+            await city.receipt(award["transfer_id"])
+        async with owner.transaction() as tx:
+            await tx.execute("DELETE FROM leaf_secret")
+    finally:
+        await owner.close()
+    with pytest.raises(Problem, match="receipt-erased"):
+        await city.receipt(award["transfer_id"])

@@ -16,6 +16,7 @@ from backend.kit import pg
 from backend.kit.clock import SystemClock
 from backend.kit.db import Database
 from backend.kit.logs import log
+from backend.kit.openapi import BAD_SHAPE, refusals
 from backend.kit.problems import Problem, problem_response
 from backend.kit.services import Services
 from backend.kit.settings import Settings, load_settings
@@ -102,6 +103,14 @@ def _bare(lifespan: Any) -> FastAPI:
         redoc_url=None,
         lifespan=lifespan,
     )
+    framework_schema = app.openapi
+
+    def schema() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            _as_problems(framework_schema())
+        return framework_schema()
+
+    app.openapi = schema
     measures = Measures()
     app.state.measures = measures
     app.add_middleware(Watch, measures=measures, body_bytes_max=_body_bytes_max)
@@ -117,6 +126,17 @@ def _add_doors(app: FastAPI, services: Services, client: ChainClient) -> None:
     app.include_router(miniapp_api.router(services))
     app.include_router(partner_api.router(services))
     app.include_router(public_api.health_router(services, tools))
+
+
+def _as_problems(schema: dict[str, Any]) -> None:
+    """Our problem in place of the framework's own 422, which no route here gives."""
+    for methods in schema["paths"].values():
+        for route in methods.values():
+            answer = route["responses"].get("422")
+            if answer is not None and "application/json" in answer.get("content", {}):
+                route["responses"]["422"] = refusals(BAD_SHAPE)[422]
+    for name in ("HTTPValidationError", "ValidationError"):
+        schema.get("components", {}).get("schemas", {}).pop(name, None)
 
 
 def _body_bytes_max(path: str) -> int:

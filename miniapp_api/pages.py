@@ -5,7 +5,7 @@ from typing import TypeVar
 
 from backend import views
 from miniapp_api import shapes
-from miniapp_api.words import next_step, reason_in_words
+from miniapp_api.words import CAP_REACHED, next_step, reason_in_words
 
 Item = TypeVar("Item")
 
@@ -17,6 +17,8 @@ def page_of(items: Sequence[Item], limit: int, cursors: Sequence[object]) -> str
 
 def activity_out(known: views.Activity) -> shapes.ActivityOut:
     """One activity in the citizen's words."""
+    cut_by = next((award.cut_by for award in known.awards if award.cut_by), None)
+    reason = known.reason or (CAP_REACHED if cut_by else None)
     return shapes.ActivityOut.model_validate(
         {
             "activity_id": known.activity_id,
@@ -28,8 +30,8 @@ def activity_out(known: views.Activity) -> shapes.ActivityOut:
             "state": known.state,
             "reduction_mg": known.reduction_mg,
             "points": known.points,
-            "reason": known.reason,
-            "reason_text": reason_in_words(known.reason, known.state),
+            "reason": reason,
+            "reason_text": reason_in_words(known.reason, cut_by),
             "next_step": next_step(known.state, known.points),
             "awards": [
                 {

@@ -16,28 +16,25 @@ NO_POINTS = "减排量已核算,按规则本次不计积分。"
 REASONS = {
     "missing-field": "上报内容缺少核算所需的数据,请向合作平台核实。",
     "rule-error": "规则计算出错,工作人员会复核。",
-    "no-method": "这一天没有适用的核算方法。",
-    "no-rule": "这一天没有进行中的激励活动。",
-    "no-consent": "您已撤回对该合作平台的授权;如需继续累计,请重新授权。",
+    "no-method-in-force": "这一天没有适用的核算方法。",
+    "no-rule-in-force": "这一天没有进行中的激励活动。",
     "consent-withdrawn": "您已撤回对该合作平台的授权;如需继续累计,请重新授权。",
+    "evidence-erased": "上报内容已按要求删除,无法核算。",
     "budget-period-closed": "该期间的预算已结清,逾期上报不再计分。",
     "budget-exhausted": "本期激励预算已用完。",
     "distance-not-positive": "上报距离为零或为负,请向合作平台核实。",
     "distance-too-long": "上报距离超出一次乘车的合理范围,请向合作平台核实。",
 }
-_CAPS = {"day": "今日", "month": "本月", "year": "本年"}
+
+CAP_REACHED = "cap-reached"
+"""The reason of an award that a cap cut; the cap's own name is for the sentence."""
 
 
-def reason_in_words(reason: str | None, state: str) -> str | None:
-    """A sentence for a reason's name; a cap's name says that it cut the points."""
-    if reason is None:
-        return None
-    if reason in REASONS:
-        return REASONS[reason]
-    if state == "refused":
-        return f"数据未通过合理性检查({reason}),请向合作平台核实。"
-    when = next((word for part, word in _CAPS.items() if part in reason), "本期")
-    return f"已达{when}积分上限({reason}),超出部分不计。"
+def reason_in_words(reason: str | None, cut_by: str | None) -> str | None:
+    """A sentence for a refusal's name, or for the cap that cut the points."""
+    if reason is not None:
+        return REASONS.get(reason, f"数据未通过合理性检查({reason}),请向合作平台核实。")
+    return None if cut_by is None else f"已达“{cut_by}”,超出部分不计分。"
 
 
 def next_step(state: str, points: int | None) -> str:

@@ -19,7 +19,6 @@ from backend.views.supply import LANES, LedgerSupply, batches_known, ledger_supp
 from backend.views.workload import workload
 
 __all__ = [
-    "LANES",
     "Activity",
     "AnchorRow",
     "Award",
@@ -28,6 +27,7 @@ __all__ = [
     "DocumentEntry",
     "Edges",
     "Holding",
+    "LANES",
     "LedgerSupply",
     "Movement",
     "PartnerCard",

@@ -156,7 +156,7 @@ def _activity(row: Row, awards: tuple[Award, ...]) -> Activity:
         occurred_text=row["occurred_text"],
         recorded_at=row["recorded_at"],
         state=state_of_event(row["state"], paid),
-        reason=row["reason"] or next((each.cut_by for each in awards if each.cut_by), None),
+        reason=row["reason"],
         reduction_mg=row["reduction_mg"],
         points=None if row["state"] is None else sum(each.points for each in awards),
         awards=awards,

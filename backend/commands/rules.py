@@ -1,0 +1,196 @@
+"""`tanhui rules …` and `tanhui methods …`: draft, approve with one's own key file, list, show."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+if TYPE_CHECKING:
+    from backend.chain import ChainClient
+    from backend.kit.services import Services
+
+What = Literal["rule", "method"]
+WhatOption = Annotated[str, typer.Option("--what", help="rule or method.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add `rules` and `methods`; they differ in what `--what` is by default."""
+    app.add_typer(_commands("rule"), name="rules")
+    app.add_typer(_commands("method"), name="methods")
+
+
+def _commands(usual: What) -> typer.Typer:
+    group = typer.Typer(
+        help="Points rules and reduction methods, enacted by two officials.",
+        no_args_is_help=True,
+    )
+
+    @group.command("draft")
+    def draft(  # pyright: ignore[reportUnusedFunction]
+        file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, readable=True)],
+    ) -> None:
+        """Check a rule or method file and store it as a draft."""
+        text = file.read_bytes()
+        run(lambda tools: _draft(tools, text))
+
+    @group.command("approve")
+    def approve(  # pyright: ignore[reportUnusedFunction]
+        name: Annotated[str, typer.Argument(metavar="ID")],
+        version: int,
+        official: Annotated[str, typer.Option(help="Your official id.")],
+        key: Annotated[Path, typer.Option(help="Your own key file.")],
+        what: WhatOption = usual,
+    ) -> None:
+        """Sign a version with your own key; the second official's signature enacts it.
+
+        The key file's password is asked for, or taken from TANHUI_KEY_PASSWORD.
+        """
+        run(lambda tools: _approve(tools, _what(what), name, version, official, key))
+
+    @group.command("list")
+    def listed(what: WhatOption = usual) -> None:  # pyright: ignore[reportUnusedFunction]
+        """Every version and where it stands."""
+        run(lambda tools: _list(tools, _what(what)))
+
+    @group.command("show")
+    def show(  # pyright: ignore[reportUnusedFunction]
+        name: Annotated[str, typer.Argument(metavar="ID")],
+        version: int,
+        what: WhatOption = usual,
+    ) -> None:
+        """One version in plain words, with its digest and approvers."""
+        run(lambda tools: _show(tools, _what(what), name, version))
+
+    return group
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """What a command of an official works with."""
+
+    services: "Services"
+    client: "ChainClient"
+
+
+def run(work: Callable[[Tools], Awaitable[None]]) -> None:
+    """Open the installation, do the work, and tell a refusal in one line with exit code 1."""
+    import asyncio
+
+    from backend.chain import ChainClient, NodeAway, profile_of
+    from backend.kit import pg
+    from backend.kit.clock import SystemClock
+    from backend.kit.db import Database
+    from backend.kit.problems import Problem
+    from backend.kit.services import Services
+    from backend.kit.settings import load_settings
+    from backend.kit.vault import Vault
+
+    settings = load_settings()
+
+    async def opened(url: str) -> None:
+        db = await Database.open(url, size=3)
+        client = ChainClient(settings.chain_rpc_url, profile_of(settings.chain_profile))
+        try:
+            services = Services(db, Vault(settings.keys_dir), SystemClock(), settings)
+            await work(Tools(services, client))
+        finally:
+            await client.close()
+            await db.close()
+
+    try:
+        with pg.attach(
+            settings.var, database_url=settings.database_url, pg_bin=settings.pg_bin
+        ) as server:
+            asyncio.run(opened(server.url("app")))
+    except Problem as problem:
+        ids = "".join(f" {name}={value}" for name, value in problem.ids.items())
+        typer.echo(f"{problem.name}: {problem.detail}{ids}", err=True)
+        raise typer.Exit(1) from problem
+    except NodeAway as error:
+        typer.echo(f"chain-away: 区块链节点没有回答。{error}", err=True)
+        raise typer.Exit(1) from error
+
+
+def _what(text: str) -> What:
+    if text not in ("rule", "method"):
+        raise typer.BadParameter("--what is rule or method")
+    return "rule" if text == "rule" else "method"
+
+
+async def _draft(tools: Tools, text: bytes) -> None:
+    from backend.flows.enact_rule import draft
+
+    made = await draft(tools.services.db, tools.services.clock, text)
+    typer.echo(f"{made.what} {made.id} {made.version} 已存为草案,摘要 {made.digest.hex()}")
+
+
+async def _approve(
+    tools: Tools, what: What, name: str, version: int, official: str, key: Path
+) -> None:
+    from backend.chain import open_keys, open_keystore
+    from backend.flows.enact_rule import APPROVALS_NEEDED, approve
+    from backend.flows.government_lane import Government
+    from backend.kit.problems import Problem
+    from backend.officials import read_key_file
+
+    services = tools.services
+    held = read_key_file(key, services.settings.profile)
+    try:
+        signer = open_keystore(held.keystore, ask_password())
+    except ValueError as error:
+        raise Problem(403, "wrong-password", "口令打不开这个密钥文件。", file=str(key)) from error
+    government = Government(
+        services.db, services.clock, tools.client, open_keys(services.settings.keys_dir).government
+    )
+    standing = await approve(government, what, name, version, official, signer)
+    if standing.enacted:
+        typer.echo(f"{what} {name} {version} 已生效,审批人 {'、'.join(standing.approvers)}")
+        return
+    if standing.reason is not None:
+        raise Problem(502, "chain-refused", f"链上未接受:{standing.reason}", id=name)
+    missing = APPROVALS_NEEDED - len(standing.approvers)
+    typer.echo(f"{what} {name} {version} 已记录您的审批,还需 {missing} 位审批人")
+
+
+def ask_password(*, confirm: bool = False) -> str:
+    """The password of a key file: TANHUI_KEY_PASSWORD, else asked for without echo."""
+    import os
+
+    given = os.environ.get("TANHUI_KEY_PASSWORD")
+    if given is not None:
+        return given
+    answer: Any = typer.prompt("密钥文件口令", hide_input=True, confirmation_prompt=confirm)
+    return str(answer)
+
+
+async def _list(tools: Tools, what: What) -> None:
+    from backend.views import documents_listed
+
+    async with tools.services.db.transaction(readonly=True) as tx:
+        found = await documents_listed(tx, what)
+    for each in found:
+        until = "" if each.day_to is None else str(each.day_to)
+        typer.echo(
+            f"{each.id}\t{each.version}\t{each.status}\t{each.day_from}..{until}"
+            f"\t{len(each.approvers)} 位审批\t{each.digest.hex()}"
+        )
+
+
+async def _show(tools: Tools, what: What, name: str, version: int) -> None:
+    from backend import incentive, methodology
+    from backend.kit.problems import Problem
+    from backend.views import document_entry
+
+    async with tools.services.db.transaction(readonly=True) as tx:
+        found = await document_entry(tx, what, name, version)
+    if found is None:
+        raise Problem(404, "unknown-document", "没有这个版本的文件。", id=name, version=version)
+    card = incentive.card if what == "rule" else methodology.card
+    typer.echo(card(found.document))
+    typer.echo(f"状态 {found.status} · 摘要 {found.digest.hex()}")
+    for address in found.approvers:
+        typer.echo(f"审批人 {address}")
+    if found.tx_hash is not None:
+        typer.echo(f"链上交易 0x{found.tx_hash.hex()}")

@@ -1,0 +1,19 @@
+"""The application of one test."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from backend.kit.services import Services
+from tests.doors.door_world import City, open_city
+
+
+@pytest.fixture
+def services(db, vault, clock, settings) -> Services:
+    return Services(db=db, clock=clock, settings=settings, vault=vault)
+
+
+@pytest.fixture
+async def city(services: Services) -> AsyncIterator[City]:
+    async with open_city(services) as city:
+        yield city

@@ -5,12 +5,13 @@ rooms take a `Tx` and never commit; a flow opens one transaction per unit of wor
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
+import contextlib
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any, Literal, Protocol, cast
 
-import asyncpg
+import asyncpg  # pyright: ignore[reportMissingTypeStubs] - it ships none
 
 Row = Mapping[str, Any]
 Isolation = Literal["read_committed", "repeatable_read", "serializable"]
@@ -82,8 +83,9 @@ class Tx:
 class Database:
     """A pool of connections under one role."""
 
-    def __init__(self, pool: Any) -> None:
+    def __init__(self, pool: Any, connect: Callable[[], Awaitable[_Connection]]) -> None:
         self._pool = pool
+        self._connect = connect
 
     @classmethod
     async def open(
@@ -93,7 +95,8 @@ class Database:
         server_settings = {"application_name": "tanhui", "timezone": "UTC"}
         if role is not None:
             server_settings["role"] = role
-        pool = await asyncpg.create_pool(
+        driver: Any = asyncpg
+        pool = await driver.create_pool(
             url,
             min_size=1,
             max_size=size,
@@ -101,7 +104,11 @@ class Database:
             server_settings=server_settings,
             init=_prepare_connection,
         )
-        return cls(pool)
+
+        async def connect() -> _Connection:
+            return await driver.connect(url, timeout=timeout_s, server_settings=server_settings)
+
+        return cls(pool, connect)
 
     async def close(self) -> None:
         """Give all connections back and wait for those in use."""
@@ -119,13 +126,14 @@ class Database:
 
     @asynccontextmanager
     async def leadership(self, key: int) -> AsyncGenerator["Leadership"]:
-        """A connection of its own for a session advisory lock, outside any transaction."""
-        async with self._pool.acquire() as connection:
-            leadership = Leadership(cast("_Connection", connection), key)
-            try:
-                yield leadership
-            finally:
-                await leadership.resign()
+        """A connection of its own, outside the pool, for a session's advisory lock."""
+        connection = await self._connect()
+        try:
+            yield Leadership(connection, key)
+        finally:
+            # Closing the connection gives the lock back, also when the server is gone.
+            with contextlib.suppress(*DATABASE_AWAY):
+                await connection.close()
 
 
 class Leadership:
@@ -153,12 +161,6 @@ class Leadership:
         except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
             return False
         return True
-
-    async def resign(self) -> None:
-        """Give the lock back, if the connection still lives."""
-        if self._held and not self._connection.is_closed():
-            await self._connection.execute("SELECT pg_advisory_unlock($1)", self._key)
-        self._held = False
 
 
 async def _prepare_connection(connection: Any) -> None:

@@ -86,7 +86,7 @@ class Town:
     subjects: Mapping[str, str]
     citizen_ids: Mapping[str, UUID] = field(default_factory=dict)
 
-    def event(self, n: int = 1, **changes: Any) -> dict[str, Any]:
+    def event(self, n: int | str = 1, **changes: Any) -> dict[str, Any]:
         """The `n`th trip of this town's first citizen."""
         first = next(iter(self.subjects.values()))
         return an_event(**{"id": f"t-{n}", "subject": first} | changes)

@@ -157,6 +157,8 @@ def test_a_float_near_an_amount_is_noticed(path: str, code: str, faults: int):
         ("backend/kit/db.py", "connection.commit()", 0),
         ("backend/chain/node/store.py", "blocks.commit()", 0),
         ("backend/chain/sender.py", "blocks.commit()", 1),
+        ("backend/bench/record_orm.py", "session.commit()", 0),
+        ("backend/bench/record.py", "session.commit()", 1),
     ],
 )
 def test_a_commit_outside_the_kit_is_noticed(path: str, code: str, faults: int):
@@ -173,6 +175,8 @@ def test_a_commit_outside_the_kit_is_noticed(path: str, code: str, faults: int):
         ("backend/flows/a.py", "from backend.kit.db import Tx", 0),
         ("backend/flows/a.py", "from backend.kit.sm.fast import sm3", 1),
         ("backend/commands/node.py", "from backend.chain.node import serve", 0),
+        ("backend/bench/record_orm.py", "from backend.evidence.models import Evidence", 0),
+        ("backend/bench/record_orm.py", "from backend.evidence.bodies import seal", 1),
         ("backend/commands/node.py", "from backend.chain.node.store import Store", 1),
         ("backend/app.py", "from miniapp_api.login import router", 1),
         ("backend/app.py", "from backend.flows.seal_log import seal", 0),

@@ -42,7 +42,7 @@ def test_a_problem_is_a_document_for_people_and_programs() -> None:
     answer = problem_response(problem)
     assert (answer.status_code, answer.media_type) == (409, "application/problem+json")
     assert answer.headers["retry-after"] == "1"
-    document = json.loads(answer.body)
+    document = json.loads(bytes(answer.body))
     assert document["type"].endswith("/event-id-conflict")
     assert document["title"] == "Event id conflict"
     assert (document["detail"], document["status"]) == ("同一标识的内容不同。", 409)

@@ -1,0 +1,1 @@
+— tanhui/test/metro/root-1 urVXh/MpIKiHWsvfQN1qgNWDn6gz6epLSDz3SW7fASo68POctucy5141XdQdrxfFrSLzR0QfiECD/z9tLOcxXgHNXZ8=

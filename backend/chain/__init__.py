@@ -5,6 +5,8 @@ a transaction there once. `contracts` holds the encodings of formats.md §7-8, `
 The embedded node lives in `backend.chain.node` and is imported by the `node` command alone.
 """
 
+import sys
+
 from backend.chain import contracts, keys
 from backend.chain.access import (
     ChainAccess,
@@ -28,6 +30,10 @@ from backend.chain.sender import (
     find_transaction,
     prepare,
 )
+
+# py_ecc, which eth_keys loads, raises this to 100,000 for the whole process. JSON that is nested
+# deeply enough then overruns the C stack of every parser and kills the process.
+sys.setrecursionlimit(1_000)
 
 __all__ = [
     "PROFILES",

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from backend.chain.client import ChainClient, RpcError
 from backend.chain.contracts import load_artifact
 
-_MCOPY = bytes.fromhex("6001600060205e60005260206000f3")
+_MCOPY = bytes.fromhex("6001600060205e60206000f3")
 """Copies one byte by MCOPY and returns: fails on an engine before Cancun."""
 
 

@@ -546,6 +546,12 @@ contract CarbonPointsTest is City {
             abi.encodeWithSelector(CarbonPoints.CarbonPointsRedemptionBeyondBalance.selector, _id(2))
         );
         _requireAccount(1, 100, 0, 0, 1);
+        Batch memory head = _batch(2, 10);
+        (head.accountFrom, head.accountTo) = (_id(2), _id(2));
+        _refused(
+            _input(head, _record(2, 51)),
+            abi.encodeWithSelector(CarbonPoints.CarbonPointsRedemptionBeyondBalance.selector, _id(2))
+        );
     }
 
     // ------------------------------------------------------------------------------------ lanes
@@ -614,6 +620,10 @@ contract CarbonPointsTest is City {
             _input(_refund(0), _record(2, 1)),
             abi.encodeWithSelector(CarbonPoints.CarbonPointsTotalsFull.selector, CARBON)
         );
+        vm.store(address(points), class, bytes32(uint256(vm.load(address(points), class)) - (1 << 192)));
+        require(_post(_refund(0), _record(2, 1)));
+        (, uint56 refunded) = points.classOf(CARBON);
+        require(refunded == type(uint56).max);
     }
 
     // ------------------------------------------------------------------------------------ input bytes
@@ -652,5 +662,13 @@ contract CarbonPointsTest is City {
         for (uint256 i = 0; i < good.length; ++i) moved[i < 420 ? i : i + 32] = good[i];
         moved[419] = 0xc0;
         _refused(moved, loose);
+    }
+
+    /// @dev A length that fits the input, and an offset to another length inside the records.
+    function test_an_offset_into_the_records_is_refused() public {
+        bytes memory inner = abi.encodePacked(uint256(24), _record(1, 1), bytes8(0));
+        bytes memory input = _input(_batch(1, 0), inner);
+        input[419] = 0xc0;
+        _refused(input, _named(CarbonPoints.CarbonPointsInputNotCanonical.selector));
     }
 }

@@ -26,8 +26,11 @@ from .places import SOCKET_NAME, Place
 START_TIMEOUT_S = 120
 STOP_TIMEOUT_S = 60
 LAST_BREATH_S = 10
+ANSWER_TIMEOUT_S = 5
 POLL_S = 0.01
 LOG_BYTES_MAX = 8 * 2**20
+# PostgreSQL's SSLRequest message: its length, then its code. Every server answers with one byte.
+ASK_FOR_TLS = (8).to_bytes(4) + (80877103).to_bytes(4)
 SUPERUSER = "tanhui_admin"
 ROLES = ("tanhui_owner", "tanhui_app", "tanhui_eraser")
 
@@ -139,12 +142,15 @@ class Cluster:
         return None
 
     def _answers(self) -> bool:
+        """Whether the server says something: a killed one may still hold its socket open."""
         with socket.socket(socket.AF_UNIX) as probe:
+            probe.settimeout(ANSWER_TIMEOUT_S)
             try:
                 probe.connect(str(self._socket))
+                probe.sendall(ASK_FOR_TLS)
+                return probe.recv(1) in (b"N", b"S")
             except OSError:
                 return False
-        return True
 
     def _wait_for_end(self, pid: int) -> None:
         deadline = time.monotonic() + STOP_TIMEOUT_S

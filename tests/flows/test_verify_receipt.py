@@ -2,8 +2,11 @@
 
 import copy
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -623,3 +626,22 @@ async def test_a_parameter_is_covered_by_the_digest() -> None:
     issued = issue(Installation(), award_fields(), method=dearer, rule=a_rule())
     assert failed(await check(issued.receipt())) == {"method"}
     assert sm3(dumps(method)) != sm3(dumps(dearer))
+
+
+def test_bottomless_json_kills_no_process_that_knows_the_chain() -> None:
+    """The EVM libraries raise Python's recursion limit; C parsers would then overrun the stack."""
+    script = (
+        "import backend.chain, json\n"
+        "from backend.flows.verify_receipt import verify_receipt\n"
+        "for text in (b'[' * 90_000, b'[' * 90_000 + b']' * 90_000, b'{\"a\":' * 90_000):\n"
+        "    assert not verify_receipt(text, open('trust.json', 'rb').read()).ok\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=Path(__file__).parent.parent / "vectors" / "proof",
+        env={"PYTHONPATH": str(Path(__file__).parent.parent.parent), "PYTHONWARNINGS": "ignore"},
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]

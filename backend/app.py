@@ -1,6 +1,5 @@
 """The composition root of the API: settings and doors become one ASGI application."""
 
-import os
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -12,6 +11,7 @@ from starlette.exceptions import HTTPException
 import miniapp_api
 from backend import partner_api, public_api
 from backend.chain import ChainClient, profile_of
+from backend.flows.publish_trust import publish_trust
 from backend.kit import pg
 from backend.kit.clock import SystemClock
 from backend.kit.db import Database
@@ -22,7 +22,7 @@ from backend.kit.services import Services
 from backend.kit.settings import Settings, load_settings
 from backend.kit.vault import Vault
 from backend.kit.web import Measures, Watch
-from backend.officials import refuse_demo_keys
+from backend.production import check_profile
 from backend.public_api import PublicTools
 
 DESCRIPTION = (
@@ -32,28 +32,6 @@ DESCRIPTION = (
 )
 BODY_BYTES_MAX = 65_536
 RPC_BODY_BYTES_MAX = 131_072
-
-
-class NotForProduction(RuntimeError):
-    """The settings of a production installation name something that only a demo may have."""
-
-
-def check_profile(settings: Settings) -> None:
-    """Refuse to start a production profile on demo parts (design.md §3).
-
-    A single-node chain is refused unless TANHUI_ACCEPT_SINGLE_NODE=1 says that it is meant.
-    Raises NotForProduction or Problem 403 `demo-key`.
-    """
-    if settings.profile != "production":
-        return
-    refuse_demo_keys(settings.keys_dir, settings.profile)
-    if settings.issuer_id == "tanhui.demo":
-        raise NotForProduction("TANHUI_ISSUER_ID is still the demo's")
-    accepted = os.environ.get("TANHUI_ACCEPT_SINGLE_NODE") == "1"
-    if settings.chain_profile == "embedded" and not accepted:
-        raise NotForProduction(
-            "the embedded chain is a single node; set TANHUI_ACCEPT_SINGLE_NODE=1 to accept that"
-        )
 
 
 def create_app(
@@ -77,7 +55,9 @@ def create_app(
         ) as server:
             db = await Database.open(server.url("app"))
             node = ChainClient(chosen.chain_rpc_url, profile_of(chosen.chain_profile))
-            _add_doors(app, Services(db, Vault(chosen.keys_dir), SystemClock(), chosen), node)
+            services = Services(db, Vault(chosen.keys_dir), SystemClock(), chosen)
+            _add_doors(app, services, node)
+            await _publish(services)
             log("api_started", profile=chosen.profile)
             try:
                 yield
@@ -87,6 +67,14 @@ def create_app(
                 log("api_stopped")
 
     return _bare(opened)
+
+
+async def _publish(services: Services) -> None:
+    """Publish the trust file if contracts stand and it has changed; say so if it may not."""
+    try:
+        await publish_trust(services.db, services.vault, services.settings, services.clock)
+    except Problem as problem:
+        log("trust_not_published", problem=problem.name)
 
 
 @asynccontextmanager

@@ -9,13 +9,13 @@ from fastapi.security import HTTPBearer
 
 from backend import citizens, views
 from backend.citizens import answers, providers
-from backend.citizens.answers import Answer
 from backend.kit.db import Tx
 from backend.kit.openapi import BAD_SHAPE, Refusal, refusals
 from backend.kit.problems import Problem
 from backend.kit.services import Services
 from miniapp_api import shapes
 
+Answer = answers.Answer
 Who = Callable[..., Awaitable[UUID]]
 IdempotencyKey = Annotated[
     str | None,
@@ -138,7 +138,11 @@ def add_logins(door: APIRouter, services: Services, who: Who) -> None:
 def add_consents(door: APIRouter, services: Services, who: Who) -> None:
     """`POST /consents` and `DELETE /consents/{id}`."""
     once = _Once(services)
+    _add_giving(door, services, who, once)
+    _add_withdrawing(door, services, who, once)
 
+
+def _add_giving(door: APIRouter, services: Services, who: Who, once: _Once) -> None:
     @door.post(
         "/consents",
         summary="Let a partner report a scenario; answers with a one-time binding code",
@@ -176,6 +180,8 @@ def add_consents(door: APIRouter, services: Services, who: Who) -> None:
 
         return await once(request, citizen_id, idempotency_key, write)
 
+
+def _add_withdrawing(door: APIRouter, services: Services, who: Who, once: _Once) -> None:
     @door.delete(
         "/consents/{consent_id}",
         summary="Withdraw a consent; what was awarded before stays",

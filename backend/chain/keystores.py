@@ -3,8 +3,6 @@
 import secrets
 from typing import Any
 
-from eth_keyfile.keyfile import create_keyfile_json, decode_keyfile_json
-
 from backend.chain.keys import Signer
 
 PASSWORD_CHARACTERS_MIN = 8
@@ -18,6 +16,9 @@ def new_keystore(password: str) -> tuple[str, dict[str, Any]]:
     """
     if len(password) < PASSWORD_CHARACTERS_MIN:
         raise ValueError(f"a password has at least {PASSWORD_CHARACTERS_MIN} characters")
+    # Loaded here: the library brings a pairing curve along, 0.4 s that no other process needs.
+    from eth_keyfile.keyfile import create_keyfile_json
+
     secret = secrets.token_bytes(32)
     keystore = create_keyfile_json(secret, password.encode(), kdf="scrypt", iterations=_SCRYPT_N)
     return Signer(secret).address, keystore
@@ -25,6 +26,8 @@ def new_keystore(password: str) -> tuple[str, dict[str, Any]]:
 
 def open_keystore(keystore: dict[str, Any], password: str) -> Signer:
     """The key inside. Raises ValueError for a wrong password or a broken file."""
+    from eth_keyfile.keyfile import decode_keyfile_json
+
     try:
         return Signer(bytes(decode_keyfile_json(keystore, password.encode())))
     except (ValueError, KeyError, TypeError, NotImplementedError) as error:

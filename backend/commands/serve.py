@@ -12,9 +12,9 @@ def serve(workers: int = typer.Option(1, min=1, help="Processes that share the p
     """Serve the doors over HTTP until told to stop."""
     import uvicorn
 
-    from backend.app import NotForProduction, check_profile
     from backend.kit.problems import Problem
     from backend.kit.settings import load_settings
+    from backend.production import NotForProduction, check_profile
 
     settings = load_settings()
     try:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from backend.kit.openapi import Refusal, refusals
+from backend.kit.openapi import BAD_SHAPE, Refusal, refusals
 from backend.partner_api.bodies import CONTENT_TYPES
 
 _EVENT_EXAMPLE: dict[str, Any] = {
@@ -210,6 +210,7 @@ _DURING_READS: list[Refusal] = [
     *_UNAUTHORIZED,
     (408, "body-too-slow", "连接已断开"),
     (413, "body-too-large", "GET 请求不带请求体"),
+    BAD_SHAPE,
 ]
 
 
@@ -327,8 +328,7 @@ UPLOAD_RESPONSES: dict[int | str, dict[str, Any]] = {
         {
             **_ANSWER_EXAMPLE,
             "events": [
-                {**event, "reason": None, "duplicate": False}
-                for event in _ANSWER_EXAMPLE["events"]
+                {**event, "reason": None, "duplicate": False} for event in _ANSWER_EXAMPLE["events"]
             ],
             "webhook_id": "msg_2KWPBgLlAfxdpx2AI54pPJ85f4W",
             "received_at": "2026-11-22T00:00:03Z",

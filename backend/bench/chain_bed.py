@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -101,18 +101,13 @@ class ChainBed:
 
 
 @asynccontextmanager
-async def chain_bed() -> AsyncIterator[ChainBed]:
+async def chain_bed() -> AsyncGenerator[ChainBed]:
     """Start, deploy, enact and fund; everything is removed afterwards."""
     with tempfile.TemporaryDirectory(prefix="tanhui-bench-") as folder:
         var = Path(folder)
         port = _free_port()
         started_s = time.perf_counter()
-        process = subprocess.Popen(
-            [sys.executable, "-m", "backend.cli", "node"],
-            cwd=Path(__file__).parent.parent.parent,
-            env=_environment(var, port),
-            stdin=subprocess.DEVNULL,
-        )
+        process = _start_node(var, port)
         try:
             async with ChainClient(f"http://127.0.0.1:{port}") as client:
                 await _until_up(client)
@@ -125,6 +120,15 @@ async def chain_bed() -> AsyncIterator[ChainBed]:
         finally:
             process.terminate()
             process.wait()
+
+
+def _start_node(var: Path, port: int) -> "subprocess.Popen[bytes]":
+    return subprocess.Popen(
+        [sys.executable, "-m", "backend.cli", "node"],
+        cwd=Path(__file__).parent.parent.parent,
+        env=_environment(var, port),
+        stdin=subprocess.DEVNULL,
+    )
 
 
 def _environment(var: Path, port: int) -> dict[str, str]:

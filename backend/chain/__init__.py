@@ -17,8 +17,8 @@ from backend.chain.access import (
 from backend.chain.client import ChainClient, NodeAway, Receipt, RpcError
 from backend.chain.deploy import Deployment, DeploymentDiffers, deploy, planned_addresses
 from backend.chain.keys import ChainKeys, Signer, Terms, open_keys
-from backend.chain.probe import probe
 from backend.chain.keystores import new_keystore, open_keystore
+from backend.chain.probe import probe
 from backend.chain.profile import PROFILES, ChainProfile, profile_of
 from backend.chain.proxy import RpcProxy
 from backend.chain.sender import (

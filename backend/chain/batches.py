@@ -1,4 +1,4 @@
-"""Leaves → batches: sums per account over a range of leaves, as formats.md §7 defines them. Pure."""
+"""Leaves → batches: sums per account over a range of leaves (formats.md §7). Pure functions."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence

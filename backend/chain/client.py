@@ -4,11 +4,12 @@ import itertools
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self, cast
 
 import httpx
 
 from backend.chain.profile import EMBEDDED, ChainProfile
+from backend.chain.shapes import is_object
 
 REVERT_CODES = (3, -32000, -32015)
 """geth and our node answer a revert with 3, Besu with -32000, FISCO with -32000 or -32015."""
@@ -68,7 +69,7 @@ class ChainClient:
         self._ids = itertools.count(1)
         self._http = httpx.AsyncClient(timeout=timeout_s, trust_env=False)
 
-    async def __aenter__(self) -> "ChainClient":
+    async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -82,7 +83,7 @@ class ChainClient:
         """One call; returns its result."""
         call = self._call(method, params)
         answer = await self._post(call)
-        if not isinstance(answer, dict):
+        if not is_object(answer):
             raise NodeAway(f"{self.url} answered {method} with something else than an object")
         return _result(method, answer)
 
@@ -96,7 +97,8 @@ class ChainClient:
             answers = await self._post(bodies)
             if not isinstance(answers, list):
                 raise NodeAway(f"{self.url} does not answer batches")
-            by_id = {a.get("id"): a for a in answers if isinstance(a, dict)}
+            given = cast("list[Any]", answers)
+            by_id: dict[Any, Any] = {a.get("id"): a for a in given if is_object(a)}
             for body in bodies:
                 if body["id"] not in by_id:
                     raise NodeAway(f"{self.url} left a call of a batch unanswered")
@@ -243,9 +245,9 @@ def _tag(value: int) -> Any:
 
 
 def _result(method: str, answer: dict[str, Any]) -> Any:
-    error = answer.get("error")
+    error: Any = answer.get("error")
     if error is not None:
-        if not isinstance(error, dict):
+        if not is_object(error):
             raise RpcError(method, 0, str(error))
         raise RpcError(
             method, int(error.get("code", 0)), str(error.get("message", "")), error.get("data")

@@ -50,9 +50,12 @@ def selector(signature: str) -> bytes:
 
 POST_SELECTOR = selector(f"post({_BATCH_TYPE},uint32,uint32,bytes)")
 ANCHOR_SELECTOR = selector("anchor(uint64,bytes32,bytes32)")
-BATCH_POSTED_TOPIC = "0x" + keccak(
-    b"BatchPosted(bytes32,bytes32,bytes32,uint8,uint8,uint64,uint64,uint256,uint256)"
-).hex()
+BATCH_POSTED_TOPIC = (
+    "0x"
+    + keccak(
+        b"BatchPosted(bytes32,bytes32,bytes32,uint8,uint8,uint64,uint64,uint256,uint256)"
+    ).hex()
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,10 +78,9 @@ def load_artifact(name: str) -> Artifact:
         if entry["type"] == "error":
             types = [part["type"] for part in entry["inputs"]]
             errors[selector(f"{entry['name']}({','.join(types)})")] = (entry["name"], types)
+    references: dict[str, list[dict[str, int]]] = document.get("immutableReferences") or {}
     spans = [
-        (int(place["start"]), int(place["length"]))
-        for places in (document.get("immutableReferences") or {}).values()
-        for place in places
+        (place["start"], place["length"]) for places in references.values() for place in places
     ]
     return Artifact(
         name=name,
@@ -182,7 +184,9 @@ def read_post_input(data: bytes) -> tuple[BatchHeader, BatchContent]:
         raise ValueError(f"not the input of a post: {error}") from error
     header = BatchHeader(
         words[0],
-        *(id_of_word(word) for word in words[1:4]),
+        id_of_word(words[1]),
+        id_of_word(words[2]),
+        id_of_word(words[3]),
         words[4],
         words[5],
         words[6],

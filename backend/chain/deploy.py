@@ -52,8 +52,7 @@ class _Step:
 def planned_addresses(keys: ChainKeys) -> dict[ContractName, str]:
     """Proxy addresses, known before anything is sent."""
     return {
-        name: create_address(keys.admin.address, 2 * n + 1)
-        for n, name in enumerate(CONTRACT_NAMES)
+        name: create_address(keys.admin.address, 2 * n + 1) for n, name in enumerate(CONTRACT_NAMES)
     }
 
 

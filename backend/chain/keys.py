@@ -6,13 +6,14 @@ import stat
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-import rlp
 from eth_hash.auto import keccak
 from eth_keys.datatypes import PrivateKey, Signature
 from eth_keys.exceptions import BadSignature
 from eth_utils.exceptions import ValidationError
 
+from backend.chain.encoding import rlp_encode, rlp_list
 from backend.kit.vault import write_secret_file
 
 KEY_NAMES = ("admin", "government", "auditor", "anchor", "post")
@@ -52,13 +53,13 @@ class Signer:
         price, chain_id = terms.gas_price_wei, terms.chain_id
         if terms.eip1559:
             tip = min(1, price)
-            fields = [chain_id, nonce, tip, price, gas, target, 0, data, []]
-            signature = self._key.sign_msg_hash(keccak(b"\x02" + rlp.encode(fields)))
-            return b"\x02" + rlp.encode([*fields, signature.v, signature.r, signature.s])
+            fields: list[Any] = [chain_id, nonce, tip, price, gas, target, 0, data, []]
+            signature = self._key.sign_msg_hash(keccak(b"\x02" + rlp_encode(fields)))
+            return b"\x02" + rlp_encode([*fields, signature.v, signature.r, signature.s])
         fields = [nonce, price, gas, target, 0, data]
-        signature = self._key.sign_msg_hash(keccak(rlp.encode([*fields, chain_id, 0, 0])))
+        signature = self._key.sign_msg_hash(keccak(rlp_encode([*fields, chain_id, 0, 0])))
         v = 35 + 2 * chain_id + signature.v
-        return rlp.encode([*fields, v, signature.r, signature.s])
+        return rlp_encode([*fields, v, signature.r, signature.s])
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +75,7 @@ class SentContent:
 def read_transaction(raw: bytes) -> SentContent:
     """Decode raw bytes made by `Signer.sign_transaction`."""
     typed = raw[:1] == b"\x02"
-    fields = rlp.decode(raw[1:] if typed else raw)
+    fields = rlp_list(raw[1:] if typed else raw)
     nonce, gas, to, data = (
         (fields[1], fields[4], fields[5], fields[7])
         if typed
@@ -109,7 +110,7 @@ _HALF_N = 0x7FFFFFFFFFFFFFFFFFFFFFFFFFFFFFFF5D576E7357A4501DDFE92F46681B20A0
 
 def create_address(sender: str, nonce: int) -> str:
     """The address of the contract a sender creates with that nonce."""
-    return "0x" + keccak(rlp.encode([bytes.fromhex(sender[2:]), nonce]))[12:].hex()
+    return "0x" + keccak(rlp_encode([bytes.fromhex(sender[2:]), nonce]))[12:].hex()
 
 
 @dataclass(frozen=True, slots=True)

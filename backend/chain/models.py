@@ -75,9 +75,7 @@ class PostCut(SQLModel, table=True):
         ),
     )
 
-    leaf_from: int = Field(
-        sa_column=Column(BigInteger, primary_key=True, autoincrement=False)
-    )
+    leaf_from: int = Field(sa_column=Column(BigInteger, primary_key=True, autoincrement=False))
     leaf_to: int = Field(sa_column=Column(BigInteger, nullable=False))
     cut_at: datetime = Field(sa_column=Column(DateTime(timezone=True), nullable=False))
     settled_at: datetime | None = Field(default=None, sa_column=Column(DateTime(timezone=True)))

@@ -1,6 +1,7 @@
 """Asks a node, before anything is sent, whether it offers what its profile promises."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from backend.chain.client import ChainClient, RpcError
 from backend.chain.contracts import load_artifact
@@ -38,7 +39,8 @@ async def _probe_reads(client: ChainClient) -> list[str]:
     unmet: list[str] = []
     profile = client.profile
     try:
-        answers = await client.batch([("eth_chainId", [])] * profile.batch_calls_max)
+        calls: list[tuple[str, list[Any]]] = [("eth_chainId", [])] * profile.batch_calls_max
+        answers = await client.batch(calls)
         if any(isinstance(answer, RpcError) for answer in answers):
             unmet.append(f"batches of {profile.batch_calls_max} calls are not answered")
     except RpcError as error:

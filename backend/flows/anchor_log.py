@@ -105,7 +105,7 @@ async def _refuse_fork(tx: Tx, size: int, root: bytes) -> None:
         raise LogForked(f"the chain has root {root.hex()} at size {size}, our log has another")
 
 
-async def _settled(tx: Tx, done: ChainTx, receipt: Receipt | None) -> None:
+async def _settled(tx: Tx, done: ChainTx, _receipt: Receipt | None) -> None:
     if done.state != "final":
         # Prepared afresh at the next call, upon the root that the chain then has.
         log("anchor.refused_by_chain", size=int(done.ref), reason=done.reason)

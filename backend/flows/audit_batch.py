@@ -35,7 +35,7 @@ class Audit:
     total: int = 0
     tx_hash: str | None = None
     block: int | None = None
-    differences: list[str] = field(default_factory=list)
+    differences: list[str] = field(default_factory=list[str])
 
     @property
     def holds(self) -> bool:

@@ -164,9 +164,7 @@ async def _store_cut(db: Database, access: ChainAccess, cut: _Cut, now: datetime
                 now=now,
             )
             await _insert_batch(tx, identity, batch, stored, now)
-    log(
-        "points.cut", leaf_from=cut.leaf_from, leaf_to=cut.leaf_to, batch_count=len(cut.batches)
-    )
+    log("points.cut", leaf_from=cut.leaf_from, leaf_to=cut.leaf_to, batch_count=len(cut.batches))
     return True
 
 
@@ -264,4 +262,3 @@ def _landed_at(access: ChainAccess):
         return None if posted is None else posted.block
 
     return landed_at
-

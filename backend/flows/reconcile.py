@@ -60,7 +60,7 @@ class Reconciliation:
     """What was compared and what differs. Points are whole; sizes count leaves."""
 
     transfer_count: int = 0
-    ledger_points: dict[str, list[int]] = field(default_factory=dict)
+    ledger_points: dict[str, list[int]] = field(default_factory=dict[str, list[int]])
     log_size: int = 0
     posted_size: int = 0
     anchored_size: int = 0
@@ -69,7 +69,7 @@ class Reconciliation:
     unsealed_count: int = 0
     sealed_unposted_count: int = 0
     refused_count: int = 0
-    differences: list[Difference] = field(default_factory=list)
+    differences: list[Difference] = field(default_factory=list[Difference])
 
     @property
     def holds(self) -> bool:
@@ -287,9 +287,7 @@ async def _recomputed_root(tx: Tx, report: Reconciliation) -> bytes | None:
     return root
 
 
-async def _read_slots(
-    access: ChainAccess, wanted: Sequence[tuple[str, bytes]], block: int
-) -> Sums:
+async def _read_slots(access: ChainAccess, wanted: Sequence[tuple[str, bytes]], block: int) -> Sums:
     tag = block if access.client.profile.historical_state else "latest"
     by_class: dict[str, list[bytes]] = defaultdict(list)
     for class_, account in wanted:
@@ -297,8 +295,7 @@ async def _read_slots(
     slots: Sums = {}
     for class_, accounts in by_class.items():
         lots = [
-            accounts[i : i + ACCOUNTS_PER_CALL]
-            for i in range(0, len(accounts), ACCOUNTS_PER_CALL)
+            accounts[i : i + ACCOUNTS_PER_CALL] for i in range(0, len(accounts), ACCOUNTS_PER_CALL)
         ]
         outputs = await access.client.calls(
             access.points, [accounts_call(class_, lot) for lot in lots], tag
@@ -309,9 +306,7 @@ async def _read_slots(
     return slots
 
 
-async def _read_class_totals(
-    access: ChainAccess, posted: Sums, block: int
-) -> dict[str, list[int]]:
+async def _read_class_totals(access: ChainAccess, posted: Sums, block: int) -> dict[str, list[int]]:
     tag = block if access.client.profile.historical_state else "latest"
     classes = sorted({class_ for class_, _ in posted})
     outputs = await access.client.calls(access.points, [totals_call(c) for c in classes], tag)
@@ -320,9 +315,7 @@ async def _read_class_totals(
     }
 
 
-def _compare_accounts(
-    report: Reconciliation, posted: Sums, slots: Sums, moving: Sums
-) -> None:
+def _compare_accounts(report: Reconciliation, posted: Sums, slots: Sums, moving: Sums) -> None:
     for key, expected in posted.items():
         most = [low + more for low, more in zip(expected, moving.get(key, _NOTHING), strict=True)]
         for lane, low, high, found in zip(LANES, expected, most, slots[key], strict=True):
@@ -355,9 +348,7 @@ def _compare_totals(
                 )
 
 
-async def _compare_roots(
-    report: Reconciliation, access: ChainAccess, root: bytes | None
-) -> None:
+async def _compare_roots(report: Reconciliation, access: ChainAccess, root: bytes | None) -> None:
     size, newest = read_latest(await access.client.call(access.anchor, latest_call()))
     if size < report.anchored_size:
         report.differences.append(

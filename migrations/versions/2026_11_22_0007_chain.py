@@ -1,4 +1,4 @@
-"""Chain: lanes with their nonces, signed transactions, post cuts and batches, anchors, deployments."""
+"""Chain: lanes and their nonces, signed transactions, cuts and batches, anchors, deployments."""
 
 from alembic import op
 

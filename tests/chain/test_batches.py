@@ -1,6 +1,7 @@
 """Leaves → batches: laws over any leaves, and the edges of ranges and widths."""
 
 from collections import Counter
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -61,8 +62,16 @@ leaf_lists = st.lists(
 
 def numbered(leaf: PostLeaf, index: int) -> PostLeaf:
     return PostLeaf(
-        index, leaf.act, leaf.class_, leaf.programme, leaf.rule, leaf.rule_version, leaf.reason,
-        leaf.account, leaf.amount, leaf.day,
+        index,
+        leaf.act,
+        leaf.class_,
+        leaf.programme,
+        leaf.rule,
+        leaf.rule_version,
+        leaf.reason,
+        leaf.account,
+        leaf.amount,
+        leaf.day,
     )
 
 
@@ -96,12 +105,10 @@ def test_every_leaf_falls_in_exactly_one_batch_and_sums_agree(
 
 def test_ranges_leave_no_account_out() -> None:
     leaves = [a_leaf(n, account=n * 10 + 1) for n in range(5)]
-    ranges = [
-        (b.header.account_from, b.header.account_to) for b in plan_batches(leaves, 0, 5, 2)
-    ]
+    ranges = [(b.header.account_from, b.header.account_to) for b in plan_batches(leaves, 0, 5, 2)]
     assert ranges[0][0] == k.ACCOUNT_LOWEST
     assert ranges[-1][1] == k.ACCOUNT_HIGHEST
-    for (_, end), (start, _) in zip(ranges, ranges[1:], strict=False):
+    for (_, end), (start, _) in pairwise(ranges):
         assert int.from_bytes(end, "big") + 1 == int.from_bytes(start, "big")
 
 
@@ -135,10 +142,10 @@ def test_post_input_reads_back_and_nothing_else_does() -> None:
     assert data[:4].hex() == "eb16267a"
     assert k.read_post_input(data) == (batch.header, batch.content)
     for broken in (data[:-1], data + b"\0", b"\0" + data[1:], data[:4] + b"\1" + data[5:]):
-        with pytest.raises(ValueError, match="post|canonical|id"):
+        with pytest.raises(ValueError, match=r"post|canonical|id"):
             k.read_post_input(broken)
     # One bit of the padding behind the records.
     padding = bytearray(data)
     padding[-1] ^= 1
-    with pytest.raises(ValueError, match="canonical|post"):
+    with pytest.raises(ValueError, match=r"canonical|post"):
         k.read_post_input(bytes(padding))

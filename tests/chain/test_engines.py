@@ -49,9 +49,10 @@ class Anvil:
         for _ in range(500):
             try:
                 socket.create_connection(("127.0.0.1", port), timeout=1).close()
-                return
             except OSError:
                 time.sleep(0.02)
+            else:
+                return
         raise RuntimeError("anvil does not answer")
 
     def stop(self) -> None:
@@ -93,7 +94,7 @@ FIGURES: dict[str, list[object]] = {}
 
 
 async def scenario(client: ChainClient, keys: ChainKeys) -> list[object]:
-    """Deploy, enact, post, repeat, refuse; returns everything that must not depend on the engine."""
+    """Deploy, enact, post, repeat, refuse; returns what must not depend on the engine."""
     await funded(client, keys)
     assert await probe(client, CHAIN_ID, keys.addresses()) == []
     deployments = await deploy(client, keys)
@@ -103,8 +104,8 @@ async def scenario(client: ChainClient, keys: ChainKeys) -> list[object]:
     points, anchor = places["CarbonPoints"], places["EvidenceAnchor"]
     seen: list[object] = []
     await enact_rule(client, keys, places["RuleRegistry"], rule="r", day_from=100, day_to=200)
-    for data in (k.set_class_input("carbon", 2), k.set_budget_input("p", 100)):
-        seen.append((await executed(client, keys.government, points, data)).gas_used)
+    settings = (k.set_class_input("carbon", 2), k.set_budget_input("p", 100))
+    seen += [(await executed(client, keys.government, points, s)).gas_used for s in settings]
 
     header = k.BatchHeader(1, "carbon", "p", "r", 1, 0, 0, 5, k.ACCOUNT_LOWEST, k.ACCOUNT_HIGHEST)
     accounts = [bytes([n]) * 20 for n in range(1, 6)]
@@ -116,7 +117,8 @@ async def scenario(client: ChainClient, keys: ChainKeys) -> list[object]:
     assert first.logs[0]["topics"][1] == "0x" + k.batch_id(CHAIN_ID, points, header).hex()
     totals = k.read_accounts(await client.call(points, k.accounts_call("carbon", accounts)))
     assert [(t.issued, t.seq) for t in totals] == [(7, 1)] * 5
-    posted = k.read_batch(await client.call(points, k.batch_call(k.batch_id(CHAIN_ID, points, header))))
+    identity = k.batch_id(CHAIN_ID, points, header)
+    posted = k.read_batch(await client.call(points, k.batch_call(identity)))
     assert posted is not None
     assert posted.content == k.content_hash(content)[:20]
     before = await client.call(points, k.totals_call("carbon"), first.block - 1)
@@ -130,8 +132,9 @@ async def scenario(client: ChainClient, keys: ChainKeys) -> list[object]:
         (late, k.BatchContent(100, 101, k.make_records([(accounts[0], 1_000)]))),
         (late, k.BatchContent(100, 101, b"\x01" * 23)),
     ):
+        asked = k.post_input(refused_header, refused)
         with pytest.raises(RpcError) as caught:
-            await client.call(points, k.post_input(refused_header, refused), sender=keys.post.address)
+            await client.call(points, asked, sender=keys.post.address)
         assert caught.value.revert_data is not None
         seen.append(k.explain_revert(caught.value.revert_data).split("(")[0])
     with pytest.raises(RpcError) as caught:
@@ -139,10 +142,11 @@ async def scenario(client: ChainClient, keys: ChainKeys) -> list[object]:
     assert caught.value.revert_data is not None
     seen.append(k.explain_revert(caught.value.revert_data).split("(")[0])
 
-    anchored = await executed(client, keys.anchor, anchor, k.anchor_input(3, b"\x05" * 32, bytes(32)))
+    root = b"\x05" * 32
+    anchored = await executed(client, keys.anchor, anchor, k.anchor_input(3, root, bytes(32)))
     seen.append(anchored.gas_used)
-    assert k.read_latest(await client.call(anchor, k.latest_call())) == (3, b"\x05" * 32)
-    reverted = await send(client, keys.anchor, anchor, k.anchor_input(3, b"\x05" * 32, b"\x05" * 32))
+    assert k.read_latest(await client.call(anchor, k.latest_call())) == (3, root)
+    reverted = await send(client, keys.anchor, anchor, k.anchor_input(3, root, root))
     receipt = await client.receipt(reverted)
     assert receipt is not None
     seen += [receipt.status, receipt.gas_used]
@@ -180,5 +184,5 @@ async def test_refused_words_are_understood(engine: NodeProcess | Anvil) -> None
         )
         with pytest.raises(RpcError, match="nonce too low"):
             await client.send_raw(raw)
-        with pytest.raises(RpcError, match="(?i)insufficient funds"):
+        with pytest.raises(RpcError, match=r"(?i)insufficient funds"):
             await send(client, Signer(b"\x0b" * 32), "0x" + "22" * 20, b"")

@@ -40,6 +40,41 @@ RUNTIME = bytes.fromhex(
 )
 
 
+HEADER_FIELDS = [
+    "parentHash",
+    "sha3Uncles",
+    "miner",
+    "stateRoot",
+    "transactionsRoot",
+    "receiptsRoot",
+    "logsBloom",
+    "difficulty",
+    "number",
+    "gasLimit",
+    "gasUsed",
+    "timestamp",
+    "extraData",
+    "mixHash",
+    "nonce",
+    "baseFeePerGas",
+    "withdrawalsRoot",
+    "blobGasUsed",
+    "excessBlobGas",
+    "parentBeaconBlockRoot",
+    "requestsHash",
+]
+HEADER_NUMBERS = {
+    "difficulty",
+    "number",
+    "gasLimit",
+    "gasUsed",
+    "timestamp",
+    "baseFeePerGas",
+    "blobGasUsed",
+    "excessBlobGas",
+}
+
+
 def word(value: int) -> bytes:
     return value.to_bytes(32, "big")
 
@@ -66,20 +101,12 @@ async def test_headers_hash_to_their_hashes_and_chain_up(
 ) -> None:
     """Recomputed by a stranger's code: RLP of the header fields, keccak, parent by parent."""
     await executed(client, shared_node.keys.admin, SOMEWHERE, b"x")
-    fields = (
-        "parentHash sha3Uncles miner stateRoot transactionsRoot receiptsRoot logsBloom difficulty"
-        " number gasLimit gasUsed timestamp extraData mixHash nonce baseFeePerGas withdrawalsRoot"
-        " blobGasUsed excessBlobGas parentBeaconBlockRoot requestsHash"
-    ).split()
-    numbers = set(
-        "difficulty number gasLimit gasUsed timestamp baseFeePerGas blobGasUsed excessBlobGas".split()
-    )
     child: dict[str, Any] | None = await client.block("latest")
     assert child is not None
     while True:
         values = [
-            int(child[name], 16) if name in numbers else bytes.fromhex(child[name][2:])
-            for name in fields
+            int(child[name], 16) if name in HEADER_NUMBERS else bytes.fromhex(child[name][2:])
+            for name in HEADER_FIELDS
         ]
         assert "0x" + keccak(rlp.encode(values)).hex() == child["hash"]
         if int(child["number"], 16) == 0:
@@ -123,9 +150,7 @@ async def test_a_contract_keeps_state_for_every_block(
     assert block["transactions"][0]["hash"] == first.tx_hash
 
 
-async def test_legacy_transactions_are_taken(
-    client: ChainClient, shared_node: NodeProcess
-) -> None:
+async def test_legacy_transactions_are_taken(client: ChainClient, shared_node: NodeProcess) -> None:
     signer = shared_node.keys.auditor
     raw = signer.sign_transaction(
         Terms(CHAIN_ID, 1_000, False),
@@ -208,9 +233,7 @@ async def test_a_batch_of_transactions_shares_a_block(
         signer.sign_transaction(TERMS, nonce=nonce + n, gas=30_000, to=SOMEWHERE, data=b"")
         for n in range(6)
     ]
-    hashes = await client.batch(
-        [("eth_sendRawTransaction", ["0x" + raw.hex()]) for raw in raws]
-    )
+    hashes = await client.batch([("eth_sendRawTransaction", ["0x" + raw.hex()]) for raw in raws])
     receipts = [r for r in await client.receipts(hashes) if r is not None]
     assert len(receipts) == 6
     assert len({receipt.block for receipt in receipts}) <= 2

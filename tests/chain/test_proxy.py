@@ -1,7 +1,6 @@
 """The public filter: reads pass, everything else is refused by the right code."""
 
 import json
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -21,8 +20,8 @@ async def places(client: ChainClient, shared_node: NodeProcess) -> dict[str, str
 
 
 @pytest.fixture
-async def proxy(client: ChainClient, places: dict[str, str]) -> AsyncIterator[RpcProxy]:
-    yield RpcProxy(client, list(places.values()))
+async def proxy(client: ChainClient, places: dict[str, str]) -> RpcProxy:
+    return RpcProxy(client, list(places.values()))
 
 
 async def ask(proxy: RpcProxy, method: str, *params: Any) -> Any:

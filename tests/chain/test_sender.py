@@ -72,9 +72,7 @@ def recorder() -> Recorder:
     return Recorder()
 
 
-def driver_of(
-    db: Database, client: ChainClient, node: NodeProcess, recorder: Recorder
-) -> Driver:
+def driver_of(db: Database, client: ChainClient, node: NodeProcess, recorder: Recorder) -> Driver:
     signer = node.keys.post
     return Driver(db, client, {signer.address: signer}, recorder.purposes())
 
@@ -85,9 +83,7 @@ async def prepared(
     terms = await chain_terms(client)
     values: dict[str, Any] = {"to": SOMEWHERE, "data": ref.encode(), "gas": 60_000} | changes
     async with db.transaction() as tx:
-        return await prepare(
-            tx, node.keys.post, terms, purpose="test", ref=ref, now=NOW, **values
-        )
+        return await prepare(tx, node.keys.post, terms, purpose="test", ref=ref, now=NOW, **values)
 
 
 async def mined(client: ChainClient, node: NodeProcess) -> int:
@@ -113,20 +109,32 @@ async def test_prepared_is_sent_and_settled_once(
     assert [(d.ref, d.state) for d in recorder.settled] == [("a", "final"), ("b", "final")]
     found = await client.receipt("0x" + one.tx_hash.hex())
     assert found is not None
-    assert (found.block, found.gas_used) == (recorder.settled[0].block, recorder.settled[0].gas_used)
+    done = recorder.settled[0]
+    assert (found.block, found.gas_used) == (done.block, done.gas_used)
 
 
 async def test_a_rolled_back_preparation_gives_its_nonce_back(
     db: Database, client: ChainClient, node: NodeProcess
 ) -> None:
     terms = await chain_terms(client)
-    with pytest.raises(KeyError):
+
+    async def killed_before_its_commit() -> None:
         async with db.transaction() as tx:
             await prepare(
-                tx, node.keys.post, terms, to=SOMEWHERE, data=b"", gas=1, purpose="test",
-                ref="gone", now=NOW,
+                tx,
+                node.keys.post,
+                terms,
+                to=SOMEWHERE,
+                data=b"",
+                gas=1,
+                purpose="test",
+                ref="gone",
+                now=NOW,
             )
             raise KeyError
+
+    with pytest.raises(KeyError):
+        await killed_before_its_commit()
     assert (await prepared(db, client, node)).nonce == await mined(client, node)
 
 
@@ -257,7 +265,11 @@ async def test_a_revert_is_failed_and_explained(
     deployments = await deploy(client, node.keys)
     access = await open_access(client, node.keys, deployments)
     await prepared(
-        db, client, node, to=access.anchor, data=k.anchor_input(0, b"\x01" * 32, bytes(32)),
+        db,
+        client,
+        node,
+        to=access.anchor,
+        data=k.anchor_input(0, b"\x01" * 32, bytes(32)),
         gas=200_000,
     )
     await driver_of(db, client, node, recorder).drive(NOW)
@@ -294,8 +306,15 @@ async def test_other_purposes_of_a_lane_are_sent_but_not_settled(
     terms = await chain_terms(client)
     async with db.transaction() as tx:
         await prepare(
-            tx, node.keys.post, terms, to=SOMEWHERE, data=b"", gas=30_000,
-            purpose="of another flow", ref="x", now=NOW,
+            tx,
+            node.keys.post,
+            terms,
+            to=SOMEWHERE,
+            data=b"",
+            gas=30_000,
+            purpose="of another flow",
+            ref="x",
+            now=NOW,
         )
     await prepared(db, client, node, "mine")
     await driver_of(db, client, node, recorder).drive(NOW)

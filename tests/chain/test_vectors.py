@@ -23,7 +23,7 @@ HEADER = k.BatchHeader(
     account_to=b"\xff" * 20,
 )
 CONTENT = k.BatchContent(
-    20_779, 20_780, bytes.fromhex("e28d809607a454ec30d989ddf5c342bf0e530573" "0000000c")
+    20_779, 20_780, bytes.fromhex("e28d809607a454ec30d989ddf5c342bf0e5305730000000c")
 )
 TERMS = k.EnactmentTerms(1, "metro-points", 1, b"\x07" * 32, 20_454, 4_294_967_295)
 

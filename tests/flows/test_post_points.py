@@ -26,7 +26,15 @@ from backend.flows.post_points import post_points
 from backend.flows.reconcile import reconcile
 from backend.kit.db import Database
 from tests.chain.support import NodeProcess, executed
-from tests.flows.chain_world import CLASS, NOW, PROGRAMME, ChainWorld, a_leaf, account_of, chain_world
+from tests.flows.chain_world import (
+    CLASS,
+    NOW,
+    PROGRAMME,
+    ChainWorld,
+    a_leaf,
+    account_of,
+    chain_world,
+)
 
 pytestmark = pytest.mark.chain
 
@@ -153,7 +161,7 @@ async def test_kills_of_the_node_post_nothing_twice_and_lose_nothing(world: Chai
     for round_ in range(4):
         leaves = [a_leaf(account=n, amount=round_ + 1) for n in range(150)]
         await world.seal(leaves)
-        expected.update({n: round_ + 1 for n in range(150)})
+        expected.update(dict.fromkeys(range(150), round_ + 1))
 
         async def work() -> None:
             # A worker that tries again, as the timetable does, until the cut has settled.

@@ -23,7 +23,6 @@ from tests.flows.chain_world import (
     PROGRAMME,
     RULE,
     ChainWorld,
-    a_leaf,
     account_of,
     chain_world,
 )
@@ -147,9 +146,7 @@ async def test_a_changed_leaf_hash_is_named(world: ChainWorld, url_of: Any) -> N
 
 async def test_points_planted_on_the_chain_are_named(world: ChainWorld) -> None:
     await posted_world(world)
-    header = BatchHeader(
-        1, CLASS, PROGRAMME, RULE, 1, 0, 500, 501, bytes(20), b"\xff" * 20
-    )
+    header = BatchHeader(1, CLASS, PROGRAMME, RULE, 1, 0, 500, 501, bytes(20), b"\xff" * 20)
     day = (DAY - type(DAY)(1970, 1, 1)).days
     content = BatchContent(day, day + 1, make_records([(account_of(2), 3), (account_of(77), 4)]))
     await executed(

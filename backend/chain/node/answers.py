@@ -4,8 +4,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-import rlp
-
+from backend.chain.encoding import rlp_encode
 from backend.chain.node.store import BlockRow, TxRow
 
 
@@ -125,7 +124,7 @@ def block_row(
         txs.append(TxRow(tx.hash, json.dumps(answer), json.dumps(outcome)))
     answer = {
         **header_answer(header),
-        "size": quantity(len(rlp.encode(block))),
+        "size": quantity(len(rlp_encode(block))),
         "transactions": [data(tx.hash) for tx in block.transactions],
         "uncles": [],
         "withdrawals": [],

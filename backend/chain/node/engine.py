@@ -16,6 +16,7 @@ from eth.db.atomic import AtomicDB
 from eth.vm.forks.prague import PragueVM
 from eth.vm.forks.prague.transactions import PragueTransactionBuilder
 from eth.vm.spoof import SpoofTransaction
+from eth_typing import Address
 from eth_utils.exceptions import ValidationError
 
 from backend.chain.node.answers import block_row, data, tx_answer
@@ -93,13 +94,15 @@ def open_store(folder: Path, chain_id: int, funded: Sequence[str]) -> Store:
 
 
 def _write_genesis(store: Store, chain_id: int, funded: Sequence[str]) -> None:
-    parameters = {
+    alloc = {address.lower(): str(FUNDS_WEI) for address in sorted(funded)}
+    timestamp = int(time.time())
+    parameters: dict[str, Any] = {
         "chain_id": chain_id,
         "fork": "prague",
-        "timestamp": int(time.time()),
+        "timestamp": timestamp,
         "gas_limit": BLOCK_GAS_MAX,
         "base_fee_wei": BASE_FEE_WEI,
-        "alloc": {address.lower(): str(FUNDS_WEI) for address in sorted(funded)},
+        "alloc": alloc,
     }
     state = {
         bytes.fromhex(address[2:]): {
@@ -108,12 +111,12 @@ def _write_genesis(store: Store, chain_id: int, funded: Sequence[str]) -> None:
             "code": b"",
             "storage": dict[int, int](),
         }
-        for address, wei in parameters["alloc"].items()
+        for address, wei in alloc.items()
     }
     header: dict[str, Any] = {
         "difficulty": 0,
         "gas_limit": BLOCK_GAS_MAX,
-        "timestamp": parameters["timestamp"],
+        "timestamp": timestamp,
         "base_fee_per_gas": BASE_FEE_WEI,
         "extra_data": b"tanhui",
     }
@@ -197,11 +200,11 @@ def _execute(state: Any, request: CallRequest) -> CallResult:
         nonce=state.get_nonce(request.sender),
         gas_price=0,
         gas=request.gas,
-        to=request.to,
+        to=Address(request.to),
         value=request.value,
         data=request.data,
     )
-    tx = SpoofTransaction(unsigned, from_=request.sender)
+    tx: Any = SpoofTransaction(unsigned, from_=request.sender)
     if unsigned.intrinsic_gas > request.gas:
         return CallResult(b"", "intrinsic gas too low", unsigned.intrinsic_gas)
     state.lock_changes()
@@ -297,9 +300,7 @@ class Writer:
         waiting = self._pool.get(tx.sender, {})
         cost = tx.value + tx.gas * tx.max_fee_per_gas
         if tx.nonce < nonce:
-            raise NodeError(
-                -32000, f"nonce too low: next nonce {nonce}, tx nonce {tx.nonce}"
-            )
+            raise NodeError(-32000, f"nonce too low: next nonce {nonce}, tx nonce {tx.nonce}")
         if tx.nonce in waiting:
             same = waiting[tx.nonce].hash == tx.hash
             words = "already known" if same else "replacement transaction underpriced"
@@ -370,9 +371,7 @@ class Writer:
             header = vm.add_receipt_to_header(header, receipt)
             done.append(tx)
             receipts.append(receipt)
-            contracts.append(
-                generate_contract_address(tx.sender, tx.nonce) if not tx.to else None
-            )
+            contracts.append(generate_contract_address(tx.sender, tx.nonce) if not tx.to else None)
         if done:
             self._seal(vm, header, done, receipts, contracts)
         self._store.discard()
@@ -412,9 +411,7 @@ def _decode(raw: bytes, chain_id: int) -> Any:
         raise NodeError(-32000, f"invalid transaction: {error}") from error
     given = tx.chain_id
     if given is None:
-        raise NodeError(
-            -32000, "only replay-protected (EIP-155) transactions allowed over RPC"
-        )
+        raise NodeError(-32000, "only replay-protected (EIP-155) transactions allowed over RPC")
     if given != chain_id:
         raise NodeError(
             -32000, f"invalid sender: invalid chain id for signer: have {given} want {chain_id}"

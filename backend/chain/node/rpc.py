@@ -18,6 +18,7 @@ from backend.chain.node.engine import (
     revert_error,
 )
 from backend.chain.node.store import Store
+from backend.chain.shapes import is_list, is_object
 from backend.kit.logs import log
 
 CALL_GAS_MAX = 50_000_000
@@ -65,7 +66,7 @@ class Rpc:
             request = json.loads(body)
         except (ValueError, RecursionError):
             return _dump(_error(None, NodeError(-32700, "parse error")))
-        if not isinstance(request, list):
+        if not is_list(request):
             answer = await self._answer(request)
             return b"" if answer is None else _dump(answer)
         if not request or len(request) > BATCH_CALLS_MAX:
@@ -77,7 +78,7 @@ class Rpc:
         return _dump(kept) if kept else b""
 
     async def _answer(self, request: Any) -> dict[str, Any] | None:
-        if not isinstance(request, dict) or not isinstance(request.get("method"), str):
+        if not is_object(request) or not isinstance(request.get("method"), str):
             return _error(None, NodeError(-32600, "invalid request"))
         call_id, params = request.get("id"), request.get("params", [])
         method = self._methods.get(request["method"])
@@ -85,12 +86,12 @@ class Rpc:
             if method is None:
                 words = f"the method {request['method']} does not exist/is not available"
                 raise NodeError(-32601, words)
-            if not isinstance(params, list):
+            if not is_list(params):
                 raise InvalidParams("non-array args")
             result = await method(params)
         except NodeError as error:
             return _error(call_id, error) if "id" in request else None
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - one bad call must not end the server
             log("node.method_failed", method=request["method"], error=repr(error))
             return _error(call_id, NodeError(-32603, "internal error"))
         if "id" not in request:
@@ -151,7 +152,8 @@ class Rpc:
         if not isinstance(count, int) or not 1 <= count <= 1024:
             raise InvalidParams("block count must be 1 to 1024")
         newest = self._number(_at(params, 1))
-        percentiles = params[2] if len(params) > 2 and params[2] else []
+        asked: Any = params[2] if len(params) > 2 else None
+        percentiles = asked if is_list(asked) else []
         oldest = max(0, newest - count + 1)
         blocks = [self._quick.block_answer(n) or {} for n in range(oldest, newest + 1)]
         fees = [b["baseFeePerGas"] for b in blocks]
@@ -205,7 +207,7 @@ class Rpc:
 
     async def do_eth_getLogs(self, params: Params) -> list[dict[str, Any]]:
         wanted = _at(params, 0)
-        if not isinstance(wanted, dict):
+        if not is_object(wanted):
             raise InvalidParams("filter must be an object")
         if "blockHash" in wanted:
             block = self._quick.block_answer(_bytes(wanted["blockHash"], 32))
@@ -215,7 +217,11 @@ class Rpc:
         else:
             first = self._number(wanted.get("fromBlock", "latest"), beyond=True)
             last = self._number(wanted.get("toBlock", "latest"), beyond=True)
-        addresses, topics = _addresses(wanted.get("address")), wanted.get("topics") or []
+        addresses = _addresses(wanted.get("address"))
+        topics: Any = wanted.get("topics")
+        topics = [] if topics is None else topics
+        if not is_list(topics):
+            raise InvalidParams("topics must be an array")
         found = self._quick.log_answers(first, last, LOGS_MAX + 1)
         if len(found) > LOGS_MAX:
             # An answer cut short would look complete; geth refuses likewise.
@@ -256,7 +262,7 @@ class Rpc:
 
     def _call_request(self, params: Params) -> CallRequest:
         call = _at(params, 0)
-        if not isinstance(call, dict):
+        if not is_object(call):
             raise InvalidParams("call must be an object")
         if len(params) > 2:
             raise InvalidParams("state overrides are not supported")
@@ -293,7 +299,7 @@ class Rpc:
             lot, self._queue = self._queue, []
             try:
                 outcomes = await self._write(self._writer.accept, [raw for raw, _ in lot])
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001 - passed on to every waiting caller
                 # The disk is full or the chain is damaged: nobody may be left waiting.
                 for _, accepted in lot:
                     if not accepted.done():
@@ -314,7 +320,7 @@ class Rpc:
     def _number(self, tag: Any, *, beyond: bool = False) -> int:
         """The block number a tag means; a number beyond the head is refused unless `beyond`."""
         head = self._quick.head_number()
-        if isinstance(tag, dict):
+        if is_object(tag):
             if "blockHash" not in tag:
                 return self._number(tag.get("blockNumber"), beyond=beyond)
             block = self._quick.block_answer(_bytes(tag["blockHash"], 32))
@@ -346,7 +352,7 @@ def _quantity(value: Any) -> int:
     if not isinstance(value, str) or not value.startswith("0x") or len(value) > 66:
         raise InvalidParams(f"not a hex quantity: {str(value)[:80]!r}")
     try:
-        return int(value[2:], 16)
+        return int(value, 16)
     except ValueError as error:
         raise InvalidParams(f"not a hex quantity: {value[:80]!r}") from error
 
@@ -370,7 +376,7 @@ def _bytes(value: Any, size: int | None = None) -> bytes:
 def _addresses(value: Any) -> set[str] | None:
     if value is None:
         return None
-    values = value if isinstance(value, list) else [value]
+    values = value if is_list(value) else [value]
     return {data(_bytes(v, 20)) for v in values}
 
 
@@ -380,7 +386,7 @@ def _log_matches(log: dict[str, Any], addresses: set[str] | None, topics: list[A
     if len(topics) > len(log["topics"]):
         return False
     for wanted, topic in zip(topics, log["topics"], strict=False):
-        options = wanted if isinstance(wanted, list) else [wanted]
+        options = wanted if is_list(wanted) else [wanted]
         if wanted is not None and topic not in [str(o).lower() for o in options]:
             return False
     return True

@@ -27,6 +27,7 @@ class NodeApp:
         self._rpc = rpc
 
     async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
+        """Answer one connection event as ASGI asks for it."""
         if scope["type"] == "lifespan":
             await self._lifespan(receive, send)
             return
@@ -89,6 +90,10 @@ async def _respond(send: Send, status: int, body: bytes) -> None:
     await send({"type": "http.response.body", "body": body})
 
 
+def _take_note(_number: int, _frame: Any) -> None:
+    """Nothing more to do: the server is shutting down already."""
+
+
 def serve_node(
     folder: Path,
     *,
@@ -118,7 +123,7 @@ def serve_node(
     )
     for stop in (signal.SIGTERM, signal.SIGINT):
         # uvicorn raises the signal again once it has shut down; a clean stop exits with 0.
-        signal.signal(stop, lambda *_: None)
+        signal.signal(stop, _take_note)
     try:
         uvicorn.Server(config).run()
     finally:

@@ -8,7 +8,7 @@ import fcntl
 import json
 import os
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -178,8 +178,9 @@ class Store(BaseDB):
 
     def block_answer(self, key: int | bytes) -> dict[str, Any] | None:
         """A block by number or hash, its transactions as hashes."""
-        column = "number" if isinstance(key, int) else "hash"
-        return self._answer(f"SELECT answer FROM block WHERE {column} = ?", key)
+        if isinstance(key, int):
+            return self._answer("SELECT answer FROM block WHERE number = ?", key)
+        return self._answer("SELECT answer FROM block WHERE hash = ?", key)
 
     def tx_answer(self, tx_hash: bytes) -> dict[str, Any] | None:
         """A mined transaction."""
@@ -189,7 +190,7 @@ class Store(BaseDB):
         """A mined transaction's receipt."""
         return self._answer("SELECT receipt FROM tx WHERE hash = ?", tx_hash)
 
-    def log_answers(self, first: int, last: int, limit: int) -> Iterable[dict[str, Any]]:
+    def log_answers(self, first: int, last: int, limit: int) -> list[dict[str, Any]]:
         """Contract events of the blocks first..last in order, at most `limit`."""
         rows = self._db.execute(
             "SELECT answer FROM log WHERE block BETWEEN ? AND ? ORDER BY block, n LIMIT ?",

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from backend.commands.rules import Tools, ask_password, run
+from backend.commands.rules import Tools, ask_password, government_of, run
 
 
 def register(app: typer.Typer) -> None:
@@ -56,9 +56,8 @@ def register(app: typer.Typer) -> None:
 async def _official(
     tools: Tools, official_id: str, name: str, role: str, out: Path, *, again: bool
 ) -> None:
-    from backend.chain import new_keystore, open_keys
+    from backend.chain import new_keystore
     from backend.flows.enrol_official import enrol_official
-    from backend.flows.government_lane import Government
     from backend.kit.problems import Problem
     from backend.officials import KeyFile, read_key_file, write_key_file
 
@@ -74,10 +73,7 @@ async def _official(
         address, keystore = new_keystore(password)
         key = KeyFile(official_id, address, services.settings.profile, keystore)
         write_key_file(out, key)
-    government = Government(
-        services.db, services.clock, tools.client, open_keys(services.settings.keys_dir).government
-    )
-    await enrol_official(government, official_id, name, role, key.address)
+    await enrol_official(government_of(tools), official_id, name, role, key.address)
     typer.echo(f"{official_id} 已登记,签名地址 {key.address},密钥文件 {out}")
 
 

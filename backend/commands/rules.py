@@ -1,7 +1,8 @@
-"""`tanhui rules …` and `tanhui methods …`: draft, approve with one's own key file, list, show."""
+"""`tanhui rules …` and `tanhui methods …`: draft, approve with one's own key file, list, fund."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -9,6 +10,8 @@ import typer
 
 if TYPE_CHECKING:
     from backend.chain import ChainClient
+    from backend.flows.government_lane import Government
+    from backend.incentive import Programme
     from backend.kit.services import Services
 
 What = Literal["rule", "method"]
@@ -63,7 +66,41 @@ def _commands(usual: What) -> typer.Typer:
         """One version in plain words, with its digest and approvers."""
         run(lambda tools: _show(tools, _what(what), name, version))
 
+    if usual == "rule":
+        _add_funding(group)
     return group
+
+
+def _add_funding(group: typer.Typer) -> None:
+    @group.command("programme")
+    def programme(  # pyright: ignore[reportUnusedFunction]
+        programme_id: Annotated[str, typer.Argument(metavar="ID")],
+        name: Annotated[str, typer.Option(help="What people call it.")],
+        points_class: Annotated[str, typer.Option("--class", help="Class of its points.")],
+        day_from: Annotated[datetime, typer.Option("--from", formats=["%Y-%m-%d"])],
+        day_to: Annotated[
+            datetime | None, typer.Option("--to", formats=["%Y-%m-%d"], help="Day after the last.")
+        ] = None,
+        period: Annotated[str, typer.Option(help="Budget for the total or by year.")] = "total",
+        expiry_months: Annotated[int, typer.Option(min=1, max=120)] = 24,
+    ) -> None:
+        """Open a programme; its points class becomes known to the chain first."""
+        from backend.incentive import Programme
+
+        until = None if day_to is None else day_to.date()
+        made = Programme(
+            programme_id, name, points_class, day_from.date(), until, period, expiry_months
+        )
+        run(lambda tools: _open(tools, made))
+
+    @group.command("fund")
+    def fund(  # pyright: ignore[reportUnusedFunction]
+        programme_id: Annotated[str, typer.Argument(metavar="PROGRAMME")],
+        period: Annotated[str, typer.Argument(help="total, or a year.")],
+        points: Annotated[int, typer.Argument(min=0)],
+    ) -> None:
+        """Set a programme's budget: raised on chain first, lowered there last."""
+        run(lambda tools: _fund(tools, programme_id, period, points))
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,9 +166,8 @@ async def _draft(tools: Tools, text: bytes) -> None:
 async def _approve(
     tools: Tools, what: What, name: str, version: int, official: str, key: Path
 ) -> None:
-    from backend.chain import open_keys, open_keystore
+    from backend.chain import open_keystore
     from backend.flows.enact_rule import APPROVALS_NEEDED, approve
-    from backend.flows.government_lane import Government
     from backend.kit.problems import Problem
     from backend.officials import read_key_file
 
@@ -141,10 +177,7 @@ async def _approve(
         signer = open_keystore(held.keystore, ask_password())
     except ValueError as error:
         raise Problem(403, "wrong-password", "口令打不开这个密钥文件。", file=str(key)) from error
-    government = Government(
-        services.db, services.clock, tools.client, open_keys(services.settings.keys_dir).government
-    )
-    standing = await approve(government, what, name, version, official, signer)
+    standing = await approve(government_of(tools), what, name, version, official, signer)
     if standing.enacted:
         typer.echo(f"{what} {name} {version} 已生效,审批人 {'、'.join(standing.approvers)}")
         return
@@ -163,6 +196,30 @@ def ask_password(*, confirm: bool = False) -> str:
         return given
     answer: Any = typer.prompt("密钥文件口令", hide_input=True, confirmation_prompt=confirm)
     return str(answer)
+
+
+async def _open(tools: Tools, made: "Programme") -> None:
+    from backend.flows.fund_programme import open_programme
+
+    await open_programme(government_of(tools), made)
+    typer.echo(f"激励活动 {made.programme_id} 已设立,积分类别 {made.points_class}")
+
+
+async def _fund(tools: Tools, programme_id: str, period: str, points: int) -> None:
+    from backend.flows.fund_programme import Envelope, set_envelope
+
+    await set_envelope(government_of(tools), Envelope(programme_id, period, points))
+    typer.echo(f"激励活动 {programme_id} {period} 的预算为 {points} 分")
+
+
+def government_of(tools: Tools) -> "Government":
+    """The tools of the government's flows."""
+    from backend.chain import open_keys
+    from backend.flows.government_lane import Government
+
+    services = tools.services
+    signer = open_keys(services.settings.keys_dir).government
+    return Government(services.db, services.clock, tools.client, signer)
 
 
 async def _list(tools: Tools, what: What) -> None:

@@ -1,5 +1,6 @@
 """A programme gets its points class and its budget: raised on chain first, lowered there last."""
 
+import re
 from dataclasses import dataclass
 
 from backend import incentive
@@ -25,6 +26,7 @@ from backend.kit.problems import Problem
 CLASS_PURPOSE = "set-class"
 BUDGET_PURPOSE = "set-budget"
 _GAS = 120_000
+_YEAR = re.compile(r"20[0-9]{2}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,16 +64,19 @@ async def set_envelope(government: Government, envelope: Envelope) -> None:
 
     Raised: the chain first, the database in the commit that finds it final. Lowered: the
     database first, the chain in the same commit's transaction.
-    Raises Problem: 409 `budget-below-issued`, `not-deployed`, 502 `chain-refused`, 503
+    Raises Problem: 404 `unknown-programme`, 422 `bad-period`, 409 `budget-below-issued`,
+    `not-deployed`, 502 `chain-refused`, 503
     `chain-away`.
     """
     terms = await terms_now(government)
     ref = None
     async with government.db.transaction() as tx:
         place = await deployed(tx)
-        await tx.execute(
-            "SELECT 1 FROM programme WHERE programme_id = $1 FOR UPDATE", envelope.programme_id
+        known = await tx.fetchval(
+            "SELECT budget_period FROM programme WHERE programme_id = $1 FOR UPDATE",
+            envelope.programme_id,
         )
+        _check_period(envelope, known)
         present, others = await _envelopes(tx, envelope)
         if present == envelope.points:
             return
@@ -100,6 +105,18 @@ def purposes() -> dict[str, Purpose]:
         CLASS_PURPOSE: Purpose(on_settled=nothing_more, explain=explain_failure),
         BUDGET_PURPOSE: Purpose(on_settled=on_budget, explain=explain_failure),
     }
+
+
+def _check_period(envelope: Envelope, kind: str | None) -> None:
+    """A budget is for `total` or for a year, as its programme says."""
+    if kind is None:
+        raise Problem(
+            404, "unknown-programme", "没有这个激励活动。", programme_id=envelope.programme_id
+        )
+    if (envelope.period == "total") != (kind == "total") or (
+        kind == "year" and _YEAR.fullmatch(envelope.period) is None
+    ):
+        raise Problem(422, "bad-period", "预算期间与激励活动的设定不符。", period=envelope.period)
 
 
 async def _envelopes(tx: Tx, envelope: Envelope) -> tuple[int | None, int]:

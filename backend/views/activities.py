@@ -52,18 +52,22 @@ SELECT e.evidence_id, e.partner_id, e.event_id, e.scenario, e.city_day, e.occurr
 FROM evidence AS e LEFT JOIN decision AS d USING (evidence_id)
 """
 
-# A refused batch counts until its leaves were cut again into a batch that is not refused.
+# A refused batch counts until its leaves were cut again into a batch that is not refused. Refused
+# ones are few and have an index of their own, so the exact question is hardly ever asked.
 _AWARDS = """
 SELECT a.award_id, a.evidence_id, a.programme_id, a.class, a.amount, a.cut_by, a.transfer_id,
        l.index AS leaf_index,
        EXISTS (SELECT FROM transfer AS r
                WHERE r.of_transfer = a.transfer_id AND r.act = 'reverse') AS reversed,
-       coalesce((SELECT bool_and(b.state = 'refused') FROM chain_batch AS b
-                 WHERE l.index >= b.leaf_from AND l.index < b.leaf_to
-                   AND b.kind = 1 AND b.class = l.class AND b.programme = l.programme
-                   AND b.rule = l.rule AND b.rule_version = l.rule_version
-                   AND b.reason = l.reason AND l.account BETWEEN b.account_from AND b.account_to),
-                false) AS refused_by_chain
+       EXISTS (SELECT FROM chain_batch AS b
+               WHERE b.state = 'refused' AND b.leaf_from <= l.index AND b.leaf_to > l.index)
+       AND coalesce((SELECT bool_and(b.state = 'refused') FROM chain_batch AS b
+                     WHERE b.leaf_from <= l.index AND b.leaf_to > l.index
+                       AND b.kind = 1 AND b.class = l.class AND b.programme = l.programme
+                       AND b.rule = l.rule AND b.rule_version = l.rule_version
+                       AND b.reason = l.reason
+                       AND l.account BETWEEN b.account_from AND b.account_to), false)
+           AS refused_by_chain
 FROM award AS a LEFT JOIN leaf AS l ON l.ref = a.transfer_id
 WHERE a.evidence_id = ANY($1::uuid[])
 ORDER BY a.evidence_id, a.programme_id

@@ -1,0 +1,91 @@
+"""The officials' commands as they are typed, on a real node and database."""
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from backend import incentive, methodology
+from backend.cli import build
+from tests.chain.support import NodeProcess
+
+pytestmark = pytest.mark.chain
+Run = Callable[..., Result]
+
+
+@pytest.fixture
+def run(
+    tmp_path: Path, server, own_database: str, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Run]:
+    node = NodeProcess(tmp_path / "var")
+    node.start()
+    monkeypatch.setenv("TANHUI_VAR", str(tmp_path / "var"))
+    monkeypatch.setenv("TANHUI_RPC_URL", node.url)
+    monkeypatch.setenv("TANHUI_PROFILE", "test")
+    monkeypatch.setenv("TANHUI_KEY_PASSWORD", "correct-horse")
+    monkeypatch.setenv("DATABASE_URL", server.url("app", own_database))
+
+    def type_in(*words: str | Path, code: int = 0) -> Result:
+        result = CliRunner().invoke(build(str(words[0])), [str(word) for word in words])
+        assert result.exit_code == code, result.output + repr(result.exception)
+        return result
+
+    type_in("chain", "deploy")
+    yield type_in
+    node.kill()
+
+
+def test_from_keys_to_an_enacted_and_funded_rule(run: Run, tmp_path: Path) -> None:
+    for official in ("wang", "zhao"):
+        key = tmp_path / f"{official}.json"
+        for _ in range(2):  # A run that was cut short can be repeated.
+            run("keys", "new", "official", official, "--name", official, "--out", key)
+        assert key.stat().st_mode & 0o777 == 0o600
+    run("keys", "new", "official", "zhao", "--name", "赵", "--out", tmp_path / "wang.json", code=1)
+
+    rule = json.loads(incentive.shipped_rules()["metro-points", 1])
+    text = tmp_path / "rule.json"
+    text.write_text(json.dumps(rule, indent=2, ensure_ascii=False), encoding="utf-8")
+    assert "unknown-programme" in run("rules", "draft", text, code=1).output
+    name = rule["programme"]
+    given = ("--name", "绿色出行", "--class", rule["class"], "--from", "2026-01-01")
+    run("rules", "programme", name, *given)
+    run("rules", "fund", name, "total", "5000")
+    assert "bad-period" in run("rules", "fund", name, "2026", "1", code=1).output
+    assert "unknown-programme" in run("rules", "fund", "none", "total", "1", code=1).output
+
+    run("rules", "draft", text)
+    mine = ("--official", "wang", "--key", tmp_path / "wang.json")
+    assert "还需 1 位" in run("rules", "approve", "metro-points", "1", *mine).output
+    stolen = ("--official", "zhao", "--key", tmp_path / "wang.json")
+    assert "wrong-key" in run("rules", "approve", "metro-points", "1", *stolen, code=1).output
+    own = ("--official", "zhao", "--key", tmp_path / "zhao.json")
+    assert "已生效" in run("rules", "approve", "metro-points", "1", *own).output
+    assert "\tenacted\t" in run("rules", "list").output
+    assert "链上交易 0x" in run("rules", "show", "metro-points", "1").output
+
+
+def test_a_wrong_password_opens_nothing(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run("keys", "new", "official", "wang", "--name", "王", "--out", tmp_path / "wang.json")
+    text = tmp_path / "method.json"
+    text.write_bytes(methodology.shipped_methods()["transit.metro.trip", 1])
+    run("methods", "draft", text)
+    monkeypatch.setenv("TANHUI_KEY_PASSWORD", "battery-staple")
+    mine = ("--official", "wang", "--key", tmp_path / "wang.json")
+    refused = run("methods", "approve", "transit.metro.trip", "1", *mine, code=1)
+    assert "wrong-password" in refused.output
+
+
+def test_a_partner_gets_its_own_file(run: Run, tmp_path: Path) -> None:
+    new = ("keys", "new", "partner", "metro", "--name", "地铁", "--scenario", "transit.metro.trip")
+    run(*new, "--key-id", "k1", "--out", tmp_path / "k1.pem")
+    assert "BEGIN PRIVATE KEY" in (tmp_path / "k1.pem").read_text("ascii")
+    run(*new, "--key-id", "k2", "--scheme", "v1", "--out", tmp_path / "k2.key")
+    assert (tmp_path / "k2.key").read_text("ascii").startswith("whsec_")
+    run(*new, "--key-id", "k1", "--out", tmp_path / "k1.pem", code=2)
+    run(*new, "--key-id", "k1", "--out", tmp_path / "again.pem", code=1)
+    assert not (tmp_path / "again.pem").exists()

@@ -29,11 +29,13 @@ async def waiting(tx: Tx, limit: int) -> list[tuple[int, UUID]]:
     late is simply taken later, where a mark would have passed over it.
     """
     rows = await tx.fetch(
-        """(SELECT kind, ref FROM unsealed WHERE kind <> $1 AND refused IS NULL LIMIT $2)
-           UNION ALL
-           (SELECT kind, ref FROM unsealed WHERE kind = $1 AND refused IS NULL
-            ORDER BY ref LIMIT $2)
-           LIMIT $2""",
+        """SELECT kind, ref FROM (
+               (SELECT kind, ref FROM unsealed WHERE kind <> $1 AND refused IS NULL LIMIT $2)
+               UNION ALL
+               (SELECT kind, ref FROM unsealed WHERE kind = $1 AND refused IS NULL
+                ORDER BY ref LIMIT $2)
+           ) AS w
+           ORDER BY kind = $1, ref LIMIT $2""",
         TRANSFER,
         limit,
     )

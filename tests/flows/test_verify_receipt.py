@@ -1,6 +1,5 @@
 """The check a stranger makes: what holds, what is only stated, and that nothing can be changed."""
 
-import copy
 import json
 import subprocess
 import sys
@@ -11,23 +10,16 @@ from typing import Any
 
 import pytest
 
-from backend.flows.verify_receipt import check_receipt
 from backend.kit.canonical import dumps
-from backend.kit.sm import sm3
-from backend.proof import STEPS, ChainTx, Verdict, leaves
-from backend.proof.batches import batch_id
-from backend.proof.keccak import keccak256
+from backend.proof import STEPS, leaves
+from tests.flows.checking import HERE, TRUST, check, failed, outcomes
 from tests.proof import builders
 from tests.proof.builders import (
-    DAY,
-    FakeNode,
     Installation,
     Issued,
     a_method,
-    a_parameter,
     a_rule,
     an_award,
-    award_fields,
     edited,
     enact,
     enactment_fields,
@@ -36,28 +28,10 @@ from tests.proof.builders import (
     with_statement,
 )
 
-HERE = Installation()
-TRUST = HERE.trust_file()
-
 
 @pytest.fixture(scope="module")
 def award() -> Issued:
     return an_award(HERE)
-
-
-async def check(data: bytes, node: FakeNode | None = None, trust: bytes = TRUST) -> Verdict:
-    verdict = await check_receipt(data, trust, node)
-    assert tuple(each.step for each in verdict.steps) == STEPS
-    assert verdict.document()["ok"] is verdict.ok
-    return verdict
-
-
-def outcomes(verdict: Verdict) -> dict[str, str]:
-    return {each.step: each.verdict for each in verdict.steps}
-
-
-def failed(verdict: Verdict) -> set[str]:
-    return {each.step for each in verdict.steps if each.verdict == "failed"}
 
 
 ALL_OK = dict.fromkeys(STEPS, "ok")
@@ -344,288 +318,6 @@ async def test_tampering_with_structure(award: Issued, edit, steps: set[str]) ->
     found = failed(await check(tampered(award, edit)))
     # A leaf that fails leaves the steps after it unjudged; otherwise exactly these fail.
     assert found == steps
-
-
-# --- the chain ----------------------------------------------------------------------------------
-
-
-def a_world() -> tuple[Issued, FakeNode]:
-    issued = an_award(Installation())
-    return issued, issued.installation.node
-
-
-async def test_a_node_that_does_not_answer(award: Issued) -> None:
-    verdict = await check(award.receipt(), FakeNode(away=True))
-    assert failed(verdict) == {"anchor", "posted"}
-    assert outcomes(verdict)["method"] == "ok"
-    assert failed(await check(award.receipt("share"), FakeNode(away=True))) == {"anchor", "posted"}
-
-
-@pytest.mark.parametrize(
-    "differ",
-    [
-        lambda n, _: setattr(n, "id", 1),
-        lambda n, _: n.blocks.update({3: bytes(32)}),
-        lambda n, _: n.blocks.pop(3),
-        lambda n, i: n.codes.update({i.contracts["EvidenceAnchor"]: b"other"}),
-        lambda n, i: n.codes.pop(i.contracts["CarbonPoints"]),
-        lambda n, _: n.words.clear(),
-        lambda n, i: n.codes.update(
-            {"0x" + keccak256(b"RuleRegistry code 0")[:20].hex(): b"other"}
-        ),
-    ],
-)
-async def test_a_node_of_another_chain_or_code(differ) -> None:
-    issued, node = a_world()
-    differ(node, issued.installation)
-    verdict = await check(issued.receipt(), node)
-    assert failed(verdict) == {"anchor", "posted"}
-    assert "as enacted" not in {each.step: each.reason for each in verdict.steps}["method"]
-
-
-@pytest.mark.parametrize(
-    "differ",
-    [
-        lambda n, a: n.answers.clear(),
-        lambda n, a: n.mined.update({a.tx: replace(n.mined[a.tx], status=False)}),
-        lambda n, a: n.mined.update({a.tx: replace(n.mined[a.tx], to="0x" + "00" * 20)}),
-        lambda n, a: n.mined.update({a.tx: replace(n.mined[a.tx], block=8)}),
-        lambda n, a: n.mined.update({a.tx: replace(n.mined[a.tx], block_hash=bytes(32))}),
-        lambda n, a: n.mined.pop(a.tx),
-        lambda n, a: n.blocks.update({9: bytes(32)}),
-        lambda n, a: n.txs.update({a.tx: replace(n.txs[a.tx], input=n.txs[a.tx].input[:67])}),
-        lambda n, a: n.txs.update({a.tx: replace(n.txs[a.tx], to=None)}),
-    ],
-)
-async def test_an_anchor_that_is_not_there(differ) -> None:
-    issued, node = a_world()
-    differ(node, issued.anchor)
-    assert "anchor" in failed(await check(issued.receipt(), node))
-
-
-def _set_word(place: int, value: int | bytes | str) -> Callable[[bytes], bytes]:
-    def edit(data: bytes) -> bytes:
-        at = 4 + 32 * place
-        return data[:at] + builders.word(value) + data[at + 32 :]
-
-    return edit
-
-
-@pytest.mark.parametrize(
-    "edit",
-    [
-        _set_word(0, 2),
-        _set_word(1, "other"),
-        _set_word(2, "other"),
-        _set_word(3, "other"),
-        _set_word(4, 4),
-        _set_word(5, 1),
-        _set_word(6, 5),
-        _set_word(7, 4),
-        _set_word(8, b"\xe3" * 20),
-        _set_word(9, b"\xe1" * 20),
-        _set_word(10, DAY + 1),
-        _set_word(11, DAY),
-        _set_word(13, 24),
-        lambda d: d[:-1] + b"\x01",
-        lambda d: d.replace(builders.ACCOUNT, b"\xe2" + bytes(19)),
-        lambda d: d.replace(
-            builders.ACCOUNT + (28).to_bytes(4), builders.ACCOUNT + (24).to_bytes(4)
-        ),
-        lambda _: b"",
-    ],
-)
-async def test_a_batch_that_does_not_carry_the_leaf(edit) -> None:
-    issued, node = a_world()
-    assert issued.posted is not None
-    tx = issued.posted.tx
-    data = node.txs[tx].input
-    changed = edit(data)
-    assert changed != data
-    node.txs[tx] = ChainTx(issued.posted.contract, changed)
-    # Even with the id that such a header would have had.
-    header = changed[4 : 4 + 320]
-    if len(header) == 320:
-        named = batch_id(header, builders.CHAIN_ID, issued.posted.contract)
-        issued.posted = replace(issued.posted, batch_id=named)
-    assert failed(await check(issued.receipt(), node)) == {"posted"}
-
-
-@pytest.mark.parametrize("member", ["batch_id", "tx", "block"])
-async def test_posted_names_its_batch_exactly(member: str) -> None:
-    issued, node = a_world()
-    other = {"batch_id": "00" * 32, "tx": "0x" + "00" * 32, "block": 9}[member]
-    posted = json.loads(issued.receipt())["posted"]
-    data = edited(issued.receipt(), posted={**posted, member: other})
-    assert failed(await check(data, node)) == {"posted"}
-
-
-@pytest.mark.parametrize(
-    ("what", "change"),
-    [
-        (1, {"digest": bytes(31) + b"\1"}),
-        (1, {"day_to": DAY}),
-        (2, {"digest": bytes(31) + b"\1"}),
-        (2, {"day_to": DAY}),
-    ],
-)
-async def test_a_document_that_the_chain_holds_otherwise(what: int, change: dict) -> None:
-    issued, node = a_world()
-    enact(issued.installation, what, a_rule() if what == 1 else a_method(), **change)
-    step = "rule" if what == 1 else "method"
-    assert failed(await check(issued.receipt(), node)) == {step}
-
-
-async def test_a_stop_after_the_day_changes_nothing() -> None:
-    issued, node = a_world()
-    enact(issued.installation, 1, a_rule(), day_to=DAY + 1)
-    assert (await check(issued.receipt(), node)).ok
-
-
-async def test_a_document_that_was_never_enacted() -> None:
-    issued, node = a_world()
-    registry = issued.installation.contracts["RuleRegistry"]
-    for to, data in list(node.answers):
-        if to == registry:
-            del node.answers[to, data]
-    assert failed(await check(issued.receipt(), node)) == {"method", "rule"}
-
-
-# --- recomputing --------------------------------------------------------------------------------
-
-
-async def judged(
-    method_document: dict[str, Any] | None = None,
-    rule_document: dict[str, Any] | None = None,
-    **changes: Any,
-) -> dict[str, str]:
-    """Verdicts on a leaf that the issuer sealed with these values: its own log vouches for it."""
-    issued = an_award(method_document=method_document, rule_document=rule_document, **changes)
-    return outcomes(await check(issued.receipt()))
-
-
-def _with(name: str, **changes: Any) -> dict[str, Any]:
-    fields = copy.deepcopy(award_fields())
-    fields[name].update(changes)
-    return {name: fields[name]}
-
-
-def _caps(*caps: tuple[str, int, int]) -> dict[str, Any]:
-    listed = [{"name": n, "limit": limit, "used_before": used} for n, limit, used in caps]
-    return _with("stated", caps=listed)
-
-
-@pytest.mark.parametrize(
-    ("changes", "steps"),
-    [
-        (_with("method", reduction_mg=2_525_449), {"method"}),
-        (_with("points", amount=26), {"rule"}),
-        (_with("points", **{"class": "other"}), {"rule"}),
-        (_with("rule", points_before_caps=26), {"rule"}),
-        (_with("rule", row=["short"]), {"rule"}),
-        (_with("rule", row=["long", "short"]), {"rule"}),
-        (_with("method", scenario="transit.bus.trip"), {"method"}),
-        (_with("method", version=2), {"method"}),
-        (_with("rule", programme="other"), {"rule"}),
-        ({"inputs": {"distance_m": 12000, "more": 1}}, {"method", "rule"}),
-        ({"inputs": {}}, {"method", "rule"}),
-        ({"inputs": {"distance_m": "12000"}}, {"method", "rule"}),
-        ({"inputs": {"distance_m": 150_001}}, {"method"}),
-        (_with("stated", history={"x": 1}), {"method", "rule"}),
-        (_with("stated", counters={"x": 1}), {"method", "rule"}),
-        (_caps(), {"rule"}),
-        (_caps(("每日上限", 31, 5)), {"rule"}),
-        (_caps(("每月上限", 30, 5)), {"rule"}),
-        (_caps(("每日上限", 30, 6)), {"rule"}),
-        (_caps(("每日上限", 30, 5), ("每日上限", 30, 5)), {"rule"}),
-        (_with("occurrence", city_day="2027-01-01", time="2027-01-01T08:00:00+08:00"), {"rule"}),
-        (
-            _with("occurrence", city_day="2019-12-31", time="2019-12-31T08:00:00+08:00"),
-            {"method", "rule"},
-        ),
-    ],
-)
-async def test_an_issuer_that_seals_a_wrong_award(changes: dict, steps: set[str]) -> None:
-    found = await judged(**changes)
-    assert {step for step, verdict in found.items() if verdict == "failed"} == steps
-
-
-async def test_a_cap_cuts_and_is_stated() -> None:
-    found = await judged(**_caps(("每日上限", 30, 10)), **_with("points", amount=20))
-    assert found["rule"] == "stated"
-
-
-async def test_history_and_counters_that_entered_are_stated() -> None:
-    base = a_method()
-    needs = {**base["needs"], "history": {"base_m": "int"}, "counters": {"trips_day": "int"}}
-    method = {
-        **base,
-        "needs": needs,
-        "formula": "distance_m * (base - mode) / 1000 + 0 * trips_day",
-    }
-    stated = {
-        "history": {"base_m": 3},
-        "counters": {"trips_day": 1},
-        "caps": award_fields()["stated"]["caps"],
-    }
-    found = await judged(method_document=method, stated=stated)
-    assert found["method"] == "stated"
-    assert found["rule"] == "stated"
-    rule_needs = {**a_rule()["needs"], "counters": {"trips_day": "int"}}
-    rule = a_rule(needs=rule_needs, caps=[])
-    stated = {"history": {}, "counters": {"trips_day": 1}, "caps": []}
-    found = await judged(rule_document=rule, stated=stated)
-    assert (found["method"], found["rule"]) == ("ok", "stated")
-
-
-@pytest.mark.parametrize(
-    ("change", "steps"),
-    [
-        ({"needs": {**a_rule()["needs"], "event": {"distance_m": "int", "scenario": "string"}}}, 2),
-        ({"rows": [{"id": "a", "when": "true", "points": "1 / 0"}]}, 1),
-        ({"rows": [{"id": "a", "when": "1 / 0 == 1", "points": "25"}]}, 1),
-        ({"rows": []}, 2),
-        ({"rows": [{"id": "a", "when": "distance_m", "points": "25"}]}, 2),
-        ({"hit": "unique", "rows": [{"id": n, "when": "true", "points": "25"} for n in "ab"]}, 1),
-        ({"needs": {**a_rule()["needs"], "params": {"p": {"value": 1}}}}, 2),
-        ({"needs": {"event": {}, "history": {}, "params": {}}}, 2),
-        ({"day_to": "2026-01-01"}, 2),
-        ({"more": 1}, 2),
-    ],
-)
-async def test_a_rule_document_outside_the_format(change: dict[str, Any], steps: int) -> None:
-    """A document that cannot be read fails both steps: the union of needs is unknown."""
-    found = await judged(rule_document=a_rule(**change))
-    bad = {step for step, verdict in found.items() if verdict == "failed"}
-    assert bad == ({"rule"} if steps == 1 else {"method", "rule"})
-
-
-async def test_sum_pays_every_true_row() -> None:
-    rows = [
-        {"id": "a", "when": "distance_m > 1", "points": "20"},
-        {"id": "b", "when": "false", "points": "1 / 0"},
-        {
-            "id": "c",
-            "when": 'scenario == "transit.metro.trip" && evidence_level == "L3"',
-            "points": "5",
-        },
-    ]
-    rule = a_rule(hit="sum", rows=rows)
-    found = await judged(rule_document=rule)
-    assert found["rule"] == "failed"
-    fields = award_fields(a_method(), rule)
-    fields["rule"]["row"] = ["a", "c"]
-    issued = issue(Installation(), fields, method=a_method(), rule=rule)
-    assert outcomes(await check(issued.receipt()))["rule"] == "stated"
-
-
-async def test_a_parameter_is_covered_by_the_digest() -> None:
-    method = a_method()
-    dearer = copy.deepcopy(method)
-    dearer["needs"]["params"]["base"] = a_parameter(271_819)
-    issued = issue(Installation(), award_fields(), method=dearer, rule=a_rule())
-    assert failed(await check(issued.receipt())) == {"method"}
-    assert sm3(dumps(method)) != sm3(dumps(dearer))
 
 
 def test_bottomless_json_kills_no_process_that_knows_the_chain() -> None:

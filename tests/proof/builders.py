@@ -1,7 +1,7 @@
 """A whole small installation in memory: keys, trust file, log, receipts, and a node to ask."""
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
@@ -10,9 +10,6 @@ from backend.kit.clock import day_number, day_number_open
 from backend.kit.sm import Sm2PrivateKey, sm3
 from backend.proof import (
     Anchor,
-    ChainFault,
-    ChainTx,
-    ChainTxReceipt,
     Posted,
     checkpoint,
     leaves,
@@ -24,9 +21,9 @@ from backend.proof import (
 from backend.proof.batches import POST_SELECTOR, batch_id
 from backend.proof.keccak import keccak256
 from backend.proof.onchain import IMPLEMENTATION_SLOT
+from tests.proof.fake_node import CHAIN_ID, FakeNode, block_hash
 
 CITY_TZ = "Asia/Shanghai"
-CHAIN_ID = 20261
 CLASS, PROGRAMME, RULE = "carbon", "green-travel", "metro-points"
 SECRET = bytes(32)
 ACCOUNT = sm3(b"tanhui-account-v1\n" + CLASS.encode() + b"\n" + SECRET)[:20]
@@ -178,63 +175,8 @@ def enactment_fields(what_: str, document: dict[str, Any], **changes: Any) -> di
     }
 
 
-@dataclass
-class FakeNode:
-    """A node that answers from memory, as the port `ChainReader` asks."""
-
-    id: int = CHAIN_ID
-    blocks: dict[int, bytes] = field(default_factory=dict)
-    codes: dict[str, bytes] = field(default_factory=dict)
-    words: dict[tuple[str, int], bytes] = field(default_factory=dict)
-    answers: dict[tuple[str, bytes], bytes] = field(default_factory=dict)
-    txs: dict[str, ChainTx] = field(default_factory=dict)
-    mined: dict[str, ChainTxReceipt] = field(default_factory=dict)
-    away: bool = False
-
-    def _here(self) -> None:
-        if self.away:
-            raise ChainFault("the node does not answer")
-
-    async def chain_id(self) -> int:
-        self._here()
-        return self.id
-
-    async def block_hash(self, number: int) -> bytes | None:
-        self._here()
-        return self.blocks.get(number)
-
-    async def code(self, address: str) -> bytes:
-        self._here()
-        return self.codes.get(address, b"")
-
-    async def storage(self, address: str, slot: int) -> bytes:
-        self._here()
-        return self.words.get((address, slot), bytes(32))
-
-    async def call(self, to: str, data: bytes) -> bytes:
-        self._here()
-        return self.answers.get((to, data), bytes(32))
-
-    async def transaction(self, tx_hash: str) -> ChainTx | None:
-        self._here()
-        return self.txs.get(tx_hash)
-
-    async def receipt(self, tx_hash: str) -> ChainTxReceipt | None:
-        self._here()
-        return self.mined.get(tx_hash)
-
-    def mine(self, tx: str, to: str, data: bytes, block: int) -> None:
-        self.blocks[block] = block_hash(block)
-        self.txs[tx] = ChainTx(to, data)
-        self.mined[tx] = ChainTxReceipt(True, to, block, block_hash(block))
-
-
 def day_of(text: str) -> int:
     return day_number(date.fromisoformat(text))
-
-
-def block_hash(number: int) -> bytes:
-    return keccak256(b"block %d" % number)
 
 
 def word(value: int | bytes | str) -> bytes:

@@ -101,6 +101,21 @@ async def test_deleted_state_begins_anew(var: Path):
 
 
 @as_root
+def test_data_of_a_deleted_trial_is_swept_but_not_of_one_in_use(var: Path, tmp_path: Path):
+    trial, used = tmp_path / "trial", tmp_path / "used"
+    attach(trial).release()
+    home = places.find_place(trial).home
+    with attach(used) as server:
+        assert server.place is not None
+        shutil.rmtree(trial)
+        shutil.rmtree(used)
+        attach(var).release()
+        assert not home.exists()
+        assert server.pid is not None
+    shutil.rmtree(server.place.home)
+
+
+@as_root
 def test_state_of_an_ordinary_user_is_refused(var: Path):
     (var / "pg" / "data").mkdir(parents=True)
     with pytest.raises(ServerError, match="run as that user"):

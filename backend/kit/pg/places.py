@@ -190,13 +190,15 @@ def _installation(var: Path) -> str:
 def _sweep(var: Path) -> None:
     """Remove data whose `var` was deleted and now begins anew: deleting `var` means deleting all.
 
-    Data in use is left alone, and so is data of a `var` that is merely out of sight.
+    So does a deleted temporary folder, of a test or a trial. Data in use is left alone, and so is
+    data of any other `var` that is out of sight: its disk may come back.
     """
     from .cluster import Cluster
 
+    temporary = Path(tempfile.gettempdir()).resolve()
     for note in (ROOT_BASE / "data").glob("*/var"):
-        home = note.parent
-        if note.read_text() == str(var):
+        home, earlier = note.parent, Path(note.read_text())
+        if earlier == var or (earlier.is_relative_to(temporary) and not earlier.exists()):
             with exclusive(home):
                 if Lease.held_in(home):
                     continue

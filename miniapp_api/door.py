@@ -5,25 +5,20 @@ from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Depends
-from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from fastapi.security import HTTPAuthorizationCredentials
 
 from backend import citizens
-from backend.kit.openapi import Refusal
 from backend.kit.problems import Problem
 from backend.kit.services import Services
 from miniapp_api.reading import add_reading
-from miniapp_api.writing import add_consents, add_logins
-
-UNKNOWN_TOKEN: Refusal = (401, "not-signed-in", "登录已失效,请重新登录。")
-
-_bearer = HTTPBearer(auto_error=False, description="The access token of POST /login")
+from miniapp_api.writing import BEARER, SIGNED_OUT, add_consents, add_logins
 
 
 def router(services: Services) -> APIRouter:
     """The routes under `/miniapp/v1`."""
     door = APIRouter(prefix="/miniapp/v1", tags=["miniapp"])
     who = _who(services)
-    add_logins(door, services, who)
+    add_logins(door, services)
     add_consents(door, services, who)
     add_reading(door, services, who)
     return door
@@ -31,7 +26,7 @@ def router(services: Services) -> APIRouter:
 
 def _who(services: Services) -> Callable[..., Awaitable[UUID]]:
     async def signed_in(
-        bearer: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
+        bearer: Annotated[HTTPAuthorizationCredentials | None, Depends(BEARER)],
     ) -> UUID:
         """The citizen whose access token came along. Raises Problem 401."""
         citizen_id = None
@@ -41,7 +36,7 @@ def _who(services: Services) -> Callable[..., Awaitable[UUID]]:
                     tx, bearer.credentials, services.clock
                 )
         if citizen_id is None:
-            raise Problem(*UNKNOWN_TOKEN, headers={"WWW-Authenticate": "Bearer"})
+            raise Problem(*SIGNED_OUT, headers={"WWW-Authenticate": "Bearer"})
         return citizen_id
 
     return signed_in

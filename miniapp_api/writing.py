@@ -5,7 +5,7 @@ from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Header, Request, Response
-from fastapi.security import HTTPBearer
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from backend import citizens, views
 from backend.citizens import answers, providers
@@ -22,6 +22,7 @@ IdempotencyKey = Annotated[
     Header(description="Same key and body: the first answer again; other body: 409"),
 ]
 
+BEARER = HTTPBearer(auto_error=False, description="The access token of POST /login")
 SIGNED_OUT: Refusal = (401, "not-signed-in", "登录已失效,请重新登录。")
 CODE_REFUSED: Refusal = (401, "code-refused", "登录码只能使用一次,请换一个后缀重试。")
 TOKEN_REFUSED: Refusal = (401, "refresh-refused", "刷新令牌无效或已使用,请重新登录。")
@@ -68,7 +69,7 @@ class _Once:
         return Response(answer.body, answer.status, media_type="application/json")
 
 
-def add_logins(door: APIRouter, services: Services, who: Who) -> None:
+def add_logins(door: APIRouter, services: Services) -> None:
     """`POST /login`, `/token/refresh`, `/logout`."""
     once = _Once(services)
 
@@ -121,17 +122,20 @@ def add_logins(door: APIRouter, services: Services, who: Who) -> None:
 
     @door.post(
         "/logout",
-        summary="End this sign-in on all its tokens",
+        summary="End this sign-in on all its tokens; again is no error",
         status_code=204,
         response_class=Response,
         responses=refusals(SIGNED_OUT),
-        dependencies=[Depends(who)],
     )
-    async def logout(request: Request) -> Response:
-        credentials = await HTTPBearer(auto_error=False)(request)
-        if credentials is not None:
+    async def logout(
+        bearer: Annotated[HTTPAuthorizationCredentials | None, Depends(BEARER)],
+    ) -> Response:
+        known = False
+        if bearer is not None:
             async with services.db.transaction() as tx:
-                await citizens.logins.log_out(tx, credentials.credentials, services.clock)
+                known = await citizens.logins.log_out(tx, bearer.credentials, services.clock)
+        if not known:
+            raise Problem(*SIGNED_OUT, headers={"WWW-Authenticate": "Bearer"})
         return Response(status_code=204)
 
 

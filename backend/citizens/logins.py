@@ -96,10 +96,12 @@ async def revoke_family(tx: Tx, family_id: UUID, clock: Clock) -> None:
     )
 
 
-async def log_out(tx: Tx, access_token: str, clock: Clock) -> None:
-    """End the family of this access token."""
+async def log_out(tx: Tx, access_token: str, clock: Clock) -> bool:
+    """End the family of this access token; False when there never was such a token."""
     family_id = await tx.fetchval(
         "SELECT family_id FROM login WHERE access_hash = $1", sm3(access_token.encode())
     )
-    if family_id is not None:
-        await revoke_family(tx, family_id, clock)
+    if family_id is None:
+        return False
+    await revoke_family(tx, family_id, clock)
+    return True

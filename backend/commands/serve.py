@@ -8,8 +8,14 @@ def register(app: typer.Typer) -> None:
     app.command("serve")(serve)
 
 
-def serve(workers: int = typer.Option(1, min=1, help="Processes that share the port.")) -> None:
-    """Serve the doors over HTTP until told to stop."""
+def serve(
+    workers: int = typer.Option(1, min=1, help="Processes that share the port."),
+    trusted_proxy: str = typer.Option("", help="Addresses whose X-Forwarded-For is believed."),
+) -> None:
+    """Serve the doors over HTTP until told to stop.
+
+    Callers are counted by their address; without a trusted proxy no header can change it.
+    """
     import uvicorn
 
     from backend.kit.problems import Problem
@@ -33,5 +39,7 @@ def serve(workers: int = typer.Option(1, min=1, help="Processes that share the p
         access_log=False,
         log_level="warning",
         server_header=False,
+        proxy_headers=bool(trusted_proxy),
+        forwarded_allow_ips=trusted_proxy or None,
         timeout_graceful_shutdown=5,
     )

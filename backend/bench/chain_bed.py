@@ -20,26 +20,9 @@ from backend.chain import (
     Receipt,
     Signer,
     chain_terms,
+    contracts,
     deploy,
     open_keys,
-)
-from backend.chain.contracts import (
-    ACCOUNT_HIGHEST,
-    ACCOUNT_LOWEST,
-    DEBIT_CHAIN_SENDER,
-    ISSUE,
-    WHAT_RULE,
-    BatchContent,
-    BatchHeader,
-    EnactmentTerms,
-    enact_input,
-    enactment_digest,
-    make_records,
-    post_gas,
-    post_input,
-    register_approver_input,
-    set_budget_input,
-    set_class_input,
 )
 
 CLASS, PROGRAMME, RULE = "carbon", "bench", "bench-rule"
@@ -69,8 +52,8 @@ class ChainBed:
         The time runs from handing in the signed bytes until the receipt is read: the block is
         on disk by then.
         """
-        header = BatchHeader(
-            ISSUE,
+        header = contracts.BatchHeader(
+            contracts.ISSUE,
             CLASS,
             PROGRAMME,
             RULE,
@@ -78,13 +61,15 @@ class ChainBed:
             0,
             self.leaf,
             self.leaf + len(accounts),
-            ACCOUNT_LOWEST,
-            ACCOUNT_HIGHEST,
+            contracts.ACCOUNT_LOWEST,
+            contracts.ACCOUNT_HIGHEST,
         )
         self.leaf += len(accounts)
-        records = make_records([(account, 5) for account in accounts])
-        data = post_input(header, BatchContent(CITY_DAY, CITY_DAY + 1, records))
-        return await self.execute(self.keys.post, self.points, data, gas=post_gas(len(accounts)))
+        records = contracts.make_records([(account, 5) for account in accounts])
+        data = contracts.post_input(header, contracts.BatchContent(CITY_DAY, CITY_DAY + 1, records))
+        return await self.execute(
+            self.keys.post, self.points, data, gas=contracts.post_gas(len(accounts))
+        )
 
     async def execute(
         self, signer: Signer, to: str, data: bytes, *, gas: int = 500_000
@@ -160,10 +145,12 @@ async def _prepare(bed: ChainBed, registry: str) -> None:
     approvers = [Signer(bytes([n]) * 32) for n in (1, 2)]
     government = bed.keys.government
     for approver in approvers:
-        await bed.execute(government, registry, register_approver_input(approver.address))
-    terms = EnactmentTerms(WHAT_RULE, RULE, 1, b"\x07" * 32, 0, _DAY_OPEN)
-    digest = enactment_digest(await bed.client.chain_id(), registry, terms)
+        await bed.execute(government, registry, contracts.register_approver_input(approver.address))
+    terms = contracts.EnactmentTerms(contracts.WHAT_RULE, RULE, 1, b"\x07" * 32, 0, _DAY_OPEN)
+    digest = contracts.enactment_digest(await bed.client.chain_id(), registry, terms)
     first, second = (approver.sign_digest(digest) for approver in approvers)
-    await bed.execute(bed.keys.admin, registry, enact_input(terms, first, second))
-    await bed.execute(government, bed.points, set_class_input(CLASS, DEBIT_CHAIN_SENDER))
-    await bed.execute(government, bed.points, set_budget_input(PROGRAMME, 10**12))
+    await bed.execute(bed.keys.admin, registry, contracts.enact_input(terms, first, second))
+    await bed.execute(
+        government, bed.points, contracts.set_class_input(CLASS, contracts.DEBIT_CHAIN_SENDER)
+    )
+    await bed.execute(government, bed.points, contracts.set_budget_input(PROGRAMME, 10**12))

@@ -7,7 +7,7 @@ The embedded node lives in `backend.chain.node` and is imported by the `node` co
 
 import sys
 
-from backend.chain import contracts, keys
+from backend.chain import batches, contracts, keys
 from backend.chain.access import (
     ChainAccess,
     open_access,
@@ -52,6 +52,7 @@ __all__ = [
     "RpcProxy",
     "Signer",
     "Terms",
+    "batches",
     "chain_terms",
     "contracts",
     "deploy",

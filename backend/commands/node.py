@@ -17,10 +17,8 @@ def register(app: typer.Typer) -> None:
     ) -> None:
         """Run the embedded chain node: JSON-RPC over HTTP, blocks in var/chain."""
         # Loaded here: the EVM takes most of a second that other commands need not pay.
-        from backend.chain.keys import open_keys
-        from backend.chain.node.engine import NodeError
-        from backend.chain.node.server import serve_node
-        from backend.chain.node.store import StoreInUse
+        from backend.chain import open_keys
+        from backend.chain.node import NodeError, StoreInUse, serve_node
 
         settings = load_settings()
         keys = open_keys(settings.keys_dir)

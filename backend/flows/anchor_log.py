@@ -7,8 +7,16 @@ leaves below its size are confirmed.
 from datetime import datetime
 
 from backend import proof
-from backend.chain import ChainAccess, ChainTx, Driver, Purpose, Receipt, chain_terms, prepare
-from backend.chain.contracts import anchor_input, latest_call, read_latest
+from backend.chain import (
+    ChainAccess,
+    ChainTx,
+    Driver,
+    Purpose,
+    Receipt,
+    chain_terms,
+    contracts,
+    prepare,
+)
 from backend.kit.db import Database, Tx
 from backend.kit.logs import log
 
@@ -55,7 +63,9 @@ async def _prepare_anchor(db: Database, access: ChainAccess, now: datetime) -> b
     if newest is None or newest.size <= (known or 0):
         return False
     terms = await chain_terms(access.client)
-    anchored, prev_root = read_latest(await access.client.call(access.anchor, latest_call()))
+    anchored, prev_root = contracts.read_latest(
+        await access.client.call(access.anchor, contracts.latest_call())
+    )
     async with db.transaction() as tx:
         await tx.lock(ANCHOR_LOCK)
         if await _under_way(tx):
@@ -69,7 +79,7 @@ async def _prepare_anchor(db: Database, access: ChainAccess, now: datetime) -> b
             access.keys.anchor,
             terms,
             to=access.anchor,
-            data=anchor_input(newest.size, newest.root, prev_root),
+            data=contracts.anchor_input(newest.size, newest.root, prev_root),
             gas=ANCHOR_GAS,
             purpose=PURPOSE,
             ref=str(newest.size),

@@ -2,18 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from backend.chain import ChainAccess
-from backend.chain.batches import content_of
-from backend.chain.contracts import (
-    BatchContent,
-    BatchHeader,
-    batch_call,
-    batch_id,
-    content_hash,
-    read_batch,
-    read_post_input,
-    read_records,
-)
+from backend.chain import ChainAccess, batches, contracts
 from backend.flows.post_points import transfer_leaves
 from backend.kit.db import Database, Row
 
@@ -57,9 +46,10 @@ async def audit_batch(db: Database, access: ChainAccess, identity: bytes) -> Aud
         if row is None:
             raise UnknownBatch(f"no batch {identity.hex()} was cut here")
         leaves = await transfer_leaves(tx, row["leaf_from"], row["leaf_to"])
-    header, stored = _header_of(row), BatchContent(row["day_from"], row["day_to"], row["records"])
-    content = content_of(header, leaves)
-    sums = read_records(content.records)
+    header = _header_of(row)
+    stored = contracts.BatchContent(row["day_from"], row["day_to"], row["records"])
+    content = batches.content_of(header, leaves)
+    sums = contracts.read_records(content.records)
     audit = Audit(
         batch_id=identity.hex(),
         state=row["state"],
@@ -71,15 +61,15 @@ async def audit_batch(db: Database, access: ChainAccess, identity: bytes) -> Aud
         tx_hash=f"0x{row['tx_hash'].hex()}",
         block=row["block"],
     )
-    if batch_id(access.chain_id, access.points, header) != identity:
+    if contracts.batch_id(access.chain_id, access.points, header) != identity:
         audit.differences.append("the stored header has another batch id")
     _compare(audit, "the stored batch", content, stored)
     await _compare_chain(audit, access, header, content)
     return audit
 
 
-def _header_of(row: Row) -> BatchHeader:
-    return BatchHeader(
+def _header_of(row: Row) -> contracts.BatchHeader:
+    return contracts.BatchHeader(
         row["kind"],
         row["class"],
         row["programme"],
@@ -93,14 +83,17 @@ def _header_of(row: Row) -> BatchHeader:
     )
 
 
-def _compare(audit: Audit, name: str, content: BatchContent, other: BatchContent) -> None:
+def _compare(
+    audit: Audit, name: str, content: contracts.BatchContent, other: contracts.BatchContent
+) -> None:
     """Name every account whose sum differs from what the leaves give."""
     if (content.day_from, content.day_to) != (other.day_from, other.day_to):
         audit.differences.append(
             f"the leaves give days [{content.day_from}, {content.day_to}), "
             f"{name} has [{other.day_from}, {other.day_to})"
         )
-    mine, theirs = dict(read_records(content.records)), dict(read_records(other.records))
+    mine = dict(contracts.read_records(content.records))
+    theirs = dict(contracts.read_records(other.records))
     for account in sorted({*mine, *theirs}):
         if mine.get(account) != theirs.get(account):
             audit.differences.append(
@@ -112,7 +105,10 @@ def _compare(audit: Audit, name: str, content: BatchContent, other: BatchContent
 
 
 async def _compare_chain(
-    audit: Audit, access: ChainAccess, header: BatchHeader, content: BatchContent
+    audit: Audit,
+    access: ChainAccess,
+    header: contracts.BatchHeader,
+    content: contracts.BatchContent,
 ) -> None:
     if audit.state != "final":
         audit.differences.append(f"the batch is {audit.state}, not final on the chain")
@@ -122,20 +118,20 @@ async def _compare_chain(
         audit.differences.append(f"the chain shows no transaction {audit.tx_hash} to CarbonPoints")
         return
     try:
-        sent_header, sent = read_post_input(bytes.fromhex(found["input"][2:]))
+        sent_header, sent = contracts.read_post_input(bytes.fromhex(found["input"][2:]))
     except ValueError as error:
         audit.differences.append(f"transaction {audit.tx_hash}: {error}")
         return
     if sent_header != header:
         audit.differences.append(f"transaction {audit.tx_hash} has another header")
     _compare(audit, "the transaction", content, sent)
-    posted = read_batch(
-        await access.client.call(access.points, batch_call(bytes.fromhex(audit.batch_id)))
+    posted = contracts.read_batch(
+        await access.client.call(access.points, contracts.batch_call(bytes.fromhex(audit.batch_id)))
     )
     if posted is None:
         audit.differences.append("the contract does not know this batch id")
     elif (posted.content, posted.account_count, posted.total) != (
-        content_hash(content)[:20],
+        contracts.content_hash(content)[:20],
         audit.account_count,
         audit.total,
     ):

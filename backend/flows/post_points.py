@@ -18,17 +18,10 @@ from backend.chain import (
     Driver,
     Purpose,
     Receipt,
+    batches,
     chain_terms,
+    contracts,
     prepare,
-)
-from backend.chain.batches import PlannedBatch, PostLeaf, fitting, plan_batches
-from backend.chain.contracts import (
-    BATCH_POSTED_TOPIC,
-    batch_call,
-    batch_id,
-    post_gas,
-    post_input,
-    read_batch,
 )
 from backend.kit.clock import day_number
 from backend.kit.db import Database, Tx
@@ -46,7 +39,7 @@ PURPOSE = "post"
 class _Cut:
     leaf_from: int
     leaf_to: int
-    batches: Sequence[PlannedBatch]
+    batches: Sequence[batches.PlannedBatch]
 
 
 async def post_points(
@@ -85,11 +78,11 @@ async def _plan_cut(db: Database, access: ChainAccess, accounts_max: int | None)
             return None
         leaf_to = min(newest.size, leaf_from + LEAVES_PER_CUT_MAX)
         leaves = await transfer_leaves(tx, leaf_from, leaf_to)
-    count = fitting(leaves)
+    count = batches.fitting(leaves)
     if count < len(leaves):
         leaf_to, leaves = leaves[count].index, leaves[:count]
     limit = accounts_max or access.client.profile.accounts_per_batch_max
-    return _Cut(leaf_from, leaf_to, plan_batches(leaves, leaf_from, leaf_to, limit))
+    return _Cut(leaf_from, leaf_to, batches.plan_batches(leaves, leaf_from, leaf_to, limit))
 
 
 async def posted_size(tx: Tx) -> int:
@@ -107,9 +100,9 @@ async def _under_way(tx: Tx) -> bool:
     )
 
 
-async def transfer_leaves(tx: Tx, leaf_from: int, leaf_to: int) -> list[PostLeaf]:
+async def transfer_leaves(tx: Tx, leaf_from: int, leaf_to: int) -> list[batches.PostLeaf]:
     """The transfers among the leaves of [leaf_from, leaf_to), as batches need them."""
-    found: list[PostLeaf] = []
+    found: list[batches.PostLeaf] = []
     for leaf in await proof.leaves_between(tx, leaf_from, leaf_to):
         if (
             leaf.act is None
@@ -120,7 +113,7 @@ async def transfer_leaves(tx: Tx, leaf_from: int, leaf_to: int) -> list[PostLeaf
         ):
             continue
         found.append(
-            PostLeaf(
+            batches.PostLeaf(
                 index=leaf.index,
                 act=leaf.act,
                 class_=leaf.points_class,
@@ -151,14 +144,14 @@ async def _store_cut(db: Database, access: ChainAccess, cut: _Cut, now: datetime
             None if cut.batches else now,
         )
         for batch in cut.batches:
-            identity = batch_id(access.chain_id, access.points, batch.header)
+            identity = contracts.batch_id(access.chain_id, access.points, batch.header)
             stored = await prepare(
                 tx,
                 access.keys.post,
                 terms,
                 to=access.points,
-                data=post_input(batch.header, batch.content),
-                gas=post_gas(batch.account_count),
+                data=contracts.post_input(batch.header, batch.content),
+                gas=contracts.post_gas(batch.account_count),
                 purpose=PURPOSE,
                 ref=identity.hex(),
                 now=now,
@@ -169,7 +162,7 @@ async def _store_cut(db: Database, access: ChainAccess, cut: _Cut, now: datetime
 
 
 async def _insert_batch(
-    tx: Tx, identity: bytes, batch: PlannedBatch, stored: ChainTx, now: datetime
+    tx: Tx, identity: bytes, batch: batches.PlannedBatch, stored: ChainTx, now: datetime
 ) -> None:
     header, content = batch.header, batch.content
     await tx.execute(
@@ -229,7 +222,7 @@ def _confirms(receipt: Receipt, access: ChainAccess, done: ChainTx) -> bool:
     """Whether the contract's own event names the id that we computed."""
     return any(
         entry["address"].lower() == access.points
-        and entry["topics"][:2] == [BATCH_POSTED_TOPIC, f"0x{done.ref}"]
+        and entry["topics"][:2] == [contracts.BATCH_POSTED_TOPIC, f"0x{done.ref}"]
         for entry in receipt.logs
     )
 
@@ -258,7 +251,9 @@ async def _resigned(tx: Tx, old: ChainTx, new: ChainTx) -> None:
 def _landed_at(access: ChainAccess):
     async def landed_at(client: ChainClient, row: ChainTx) -> int | None:
         """The contract is asked before anything is signed again: the batch may stand already."""
-        posted = read_batch(await client.call(access.points, batch_call(bytes.fromhex(row.ref))))
+        posted = contracts.read_batch(
+            await client.call(access.points, contracts.batch_call(bytes.fromhex(row.ref)))
+        )
         return None if posted is None else posted.block
 
     return landed_at

@@ -13,17 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from backend import proof
-from backend.chain import ChainAccess
-from backend.chain.contracts import (
-    accounts_call,
-    latest_call,
-    read_accounts,
-    read_latest,
-    read_records,
-    read_totals,
-    root_of_call,
-    totals_call,
-)
+from backend.chain import ChainAccess, contracts
 from backend.kit.db import Database, Tx
 
 ACCOUNTS_PER_CALL = 400
@@ -237,7 +227,7 @@ async def _posted_sums(tx: Tx, report: Reconciliation) -> tuple[Sums, Sums]:
 
 
 def _add(sums: Sums, row: Mapping[str, Any], sign: int) -> None:
-    for account, amount in read_records(row["records"]):
+    for account, amount in contracts.read_records(row["records"]):
         sums[row["class"], account][row["kind"] - 1] += sign * amount
 
 
@@ -298,10 +288,10 @@ async def _read_slots(access: ChainAccess, wanted: Sequence[tuple[str, bytes]], 
             accounts[i : i + ACCOUNTS_PER_CALL] for i in range(0, len(accounts), ACCOUNTS_PER_CALL)
         ]
         outputs = await access.client.calls(
-            access.points, [accounts_call(class_, lot) for lot in lots], tag
+            access.points, [contracts.accounts_call(class_, lot) for lot in lots], tag
         )
         for lot, output in zip(lots, outputs, strict=True):
-            for account, slot in zip(lot, read_accounts(output), strict=True):
+            for account, slot in zip(lot, contracts.read_accounts(output), strict=True):
                 slots[class_, account] = [slot.issued, slot.redeemed, slot.retired]
     return slots
 
@@ -309,9 +299,12 @@ async def _read_slots(access: ChainAccess, wanted: Sequence[tuple[str, bytes]], 
 async def _read_class_totals(access: ChainAccess, posted: Sums, block: int) -> dict[str, list[int]]:
     tag = block if access.client.profile.historical_state else "latest"
     classes = sorted({class_ for class_, _ in posted})
-    outputs = await access.client.calls(access.points, [totals_call(c) for c in classes], tag)
+    outputs = await access.client.calls(
+        access.points, [contracts.totals_call(c) for c in classes], tag
+    )
     return {
-        class_: list(read_totals(output)) for class_, output in zip(classes, outputs, strict=True)
+        class_: list(contracts.read_totals(output))
+        for class_, output in zip(classes, outputs, strict=True)
     }
 
 
@@ -349,7 +342,9 @@ def _compare_totals(
 
 
 async def _compare_roots(report: Reconciliation, access: ChainAccess, root: bytes | None) -> None:
-    size, newest = read_latest(await access.client.call(access.anchor, latest_call()))
+    size, newest = contracts.read_latest(
+        await access.client.call(access.anchor, contracts.latest_call())
+    )
     if size < report.anchored_size:
         report.differences.append(
             Difference(
@@ -361,7 +356,7 @@ async def _compare_roots(report: Reconciliation, access: ChainAccess, root: byte
         )
     if root is None:
         return
-    found = await access.client.call(access.anchor, root_of_call(report.anchored_size))
+    found = await access.client.call(access.anchor, contracts.root_of_call(report.anchored_size))
     if found != root:
         report.differences.append(
             Difference(

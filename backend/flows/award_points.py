@@ -113,7 +113,7 @@ async def _award_waiting(tx: Tx, vault: Vault, now: datetime, limit: int, *, exa
     counts = Counts()
     rows: list[EvidenceRow] = []
     finished: list[int] = []
-    for item in await outbox.take(tx, TOPIC, ITEMS_MAX):
+    for item in await _take(tx, limit):
         if rows and len(rows) + int(item.payload["count"]) > limit:
             break
         try:
@@ -128,6 +128,18 @@ async def _award_waiting(tx: Tx, vault: Vault, now: datetime, limit: int, *, exa
     await outbox.done(tx, finished)
     counts.items = len(finished)
     return counts
+
+
+async def _take(tx: Tx, limit: int) -> list[outbox.Item]:
+    """Lock uploads of about `limit` events, and not many more: other workers want some too."""
+    wanted = 1
+    while True:
+        # Rows that are ours already are found again, so that the list only grows.
+        items = await outbox.take(tx, TOPIC, wanted)
+        enough = sum(int(item.payload["count"]) for item in items) >= limit
+        if enough or len(items) < wanted or wanted >= ITEMS_MAX:
+            return items
+        wanted = min(4 * wanted, ITEMS_MAX)
 
 
 # What a row's own content can cause. Anything else (a lost connection, a full disk, a deadlock)

@@ -2,15 +2,18 @@
 
 import copy
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 from backend import citizens, evidence, incentive, methodology
-from backend.evidence import Accepted, Event, Upload
+from backend.evidence import Accepted, Upload
+from backend.flows.award_points import Counts, award_once
+from backend.flows.recompute import Recomputed, recompute
 from backend.kit import canonical, outbox
-from backend.kit.clock import FixedClock, city_day, to_text
+from backend.kit.clock import FixedClock, to_text
 from backend.kit.db import Database, Tx
 from backend.kit.ids import new_id, new_ids
 from backend.kit.vault import Vault
@@ -53,13 +56,15 @@ class World:
         envelope: int = 1_000_000,
         people: int = 2,
         period: str = "year",
+        programme_from: date = date(2026, 1, 1),
     ) -> None:
         """One programme with its rule and method in force, a budget and people who consented."""
         async with self.db.transaction() as tx:
             now = self.clock.now()
             published = await methodology.publish(tx, method or a_method(), now)
             await methodology.enact(tx, published.id, published.version, now)
-            await incentive.create_programme(tx, a_programme(budget_period=period), now)
+            programme = a_programme(budget_period=period, day_from=programme_from)
+            await incentive.create_programme(tx, programme, now)
             await self.enact_rule(tx, rule or a_rule())
             key = (PROGRAMME, "2026" if period == "year" else "total")
             await incentive.set_envelope(tx, key, envelope)
@@ -77,12 +82,24 @@ class World:
             await citizens.give_consent(tx, person, "metro", SCENARIO, CONSENT_FROM)
             self.people.append(person)
 
-    async def record(self, *trips: dict[str, Any]) -> list[UUID]:
+    async def record(
+        self, *trips: dict[str, Any], consent_from: datetime | None = None
+    ) -> list[UUID]:
         """One upload of these trips (see `trip`), with its outbox row."""
         async with self.db.transaction() as tx:
+            if consent_from is not None:
+                await tx.execute("UPDATE consent SET given_at = $1", consent_from)
             return await self.record_in(tx, trips)
 
-    async def record_in(self, tx: Tx, trips: Any) -> list[UUID]:
+    async def record_in(self, tx: Tx, trips: Sequence[dict[str, Any]]) -> list[UUID]:
+        read = evidence.read_upload(
+            "metro",
+            json.dumps([self.event(each) for each in trips]).encode(),
+            {},
+            city_tz="Asia/Shanghai",
+            replay_allowed=False,
+        )
+        assert not read.rejected
         upload = Upload(
             upload_id=new_id(),
             partner_id="metro",
@@ -95,42 +112,41 @@ class World:
             event_count=len(trips),
         )
         accepted = [
-            Accepted(evidence_id, self.event(each), self.people[each["person"]], "L3")
-            for evidence_id, each in zip(new_ids(len(trips)), trips, strict=True)
+            Accepted(evidence_id, event, self.people[each["person"]], "L3")
+            for evidence_id, event, each in zip(
+                new_ids(len(trips)), read.events, trips, strict=True
+            )
         ]
         await evidence.store_events(tx, self.vault, upload, accepted)
         await evidence.store_upload(tx, upload, accepted, [], b"{}")
-        payload = {"upload_id": str(upload.upload_id), "count": len(accepted)}
-        await outbox.put(tx, "award", str(upload.upload_id), payload)
+        await self.deliver(tx, upload.upload_id, len(accepted))
         return [one.evidence_id for one in accepted]
 
-    def event(self, each: dict[str, Any]) -> Event:
-        at: datetime = each["at"]
+    async def deliver(self, tx: Tx, upload_id: UUID, count: int) -> None:
+        """The outbox row of an upload, once more if it was there before."""
+        payload = {"upload_id": str(upload_id), "count": count}
+        await outbox.put(tx, "award", str(upload_id), payload)
+
+    def event(self, each: dict[str, Any]) -> dict[str, Any]:
         self.made += 1
-        members = {
+        return {
             "specversion": "1.0",
             "id": f"t-{self.made}",
             "source": "/gate",
             "type": each["scenario"],
             "subject": "b",
-            "time": to_text(at),
+            "time": to_text(each["at"]),
             "data": each["data"],
         }
-        cj = canonical.dumps(members)
-        return Event(
-            0,
-            members["id"],
-            "/gate",
-            each["scenario"],
-            bytes(32),
-            at,
-            members["time"],
-            None,
-            city_day(at, "Asia/Shanghai"),
-            evidence.event_digest("metro", cj),
-            cj,
-            each["data"],
-        )
+
+    async def award(self, **options: Any) -> Counts:
+        """One turn of the award flow."""
+        return await award_once(self.db, self.vault, self.clock, **options)
+
+    async def recomputed(self, **options: Any) -> Recomputed:
+        """Everything derived again."""
+        days: dict[str, Any] = {"day_from": date(2000, 1, 1), "day_to": date(2099, 12, 31)}
+        return await recompute(self.db, self.vault, **days | options)
 
 
 def trip(

@@ -18,7 +18,7 @@ class ChainProfile:
     `pipelined`: whether the next nonce may be sent before the last is mined; not where gaps in
     nonces are mined, because a passed nonce would then not mean that another took it.
     `gas_price_wei` None asks the node; a number is paid whatever it says.
-    Source: reference figures in docs/chain.md; FISCO's from its source of 2026-03.
+    Source: docs/decisions/0007-embedded-node.md; FISCO's limits from its source of 2026-03.
     """
 
     name: ProfileName

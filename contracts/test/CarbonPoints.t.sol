@@ -502,10 +502,26 @@ contract CarbonPointsTest is City {
         );
     }
 
+    /// @dev Every kind: redeeming has a loop of its own.
     function test_accounts_strictly_ascend() public {
+        _post(_batch(1, 90), abi.encodePacked(_record(1, 50), _record(2, 50)));
         bytes memory wrong = abi.encodeWithSelector(CarbonPoints.CarbonPointsAccountsNotAscending.selector, 1);
-        _refused(_input(_batch(1, 0), abi.encodePacked(_record(2, 5), _record(1, 5))), wrong);
-        _refused(_input(_batch(1, 0), abi.encodePacked(_record(2, 5), _record(2, 5))), wrong);
+        for (uint8 kind = 1; kind <= 3; ++kind) {
+            _refused(_input(_batch(kind, 0), abi.encodePacked(_record(2, 5), _record(1, 5))), wrong);
+            _refused(_input(_batch(kind, 0), abi.encodePacked(_record(2, 5), _record(2, 5))), wrong);
+        }
+    }
+
+    function test_accounts_of_every_kind_are_inside_the_range() public {
+        _post(_batch(1, 90), abi.encodePacked(_record(9, 50), _record(21, 50)));
+        for (uint8 kind = 1; kind <= 3; ++kind) {
+            Batch memory head = _batch(kind, 0);
+            (head.accountFrom, head.accountTo) = (_id(10), _id(20));
+            bytes memory outside =
+                abi.encodeWithSelector(CarbonPoints.CarbonPointsAccountOutsideRange.selector, 0);
+            _refused(_input(head, _record(9, 5)), outside);
+            _refused(_input(head, _record(21, 5)), outside);
+        }
     }
 
     function test_accounts_are_inside_the_range() public {

@@ -21,6 +21,9 @@ from backend.proof.verdicts import StepFailed
 IMPLEMENTATION_SLOT = int.from_bytes(keccak256(b"eip1967.proxy.implementation")) - 1
 """ERC-1967: where a proxy keeps the address of the code behind it."""
 
+CODE_BYTES_MAX = 65_536
+"""Above what any engine allows (EIP-170: 24,576); a node cannot make us hash for ever."""
+
 _ANCHOR_SELECTOR = keccak256(b"anchor(uint64,bytes32,bytes32)")[:4]
 _ROOT_OF_SELECTOR = keccak256(b"rootOf(uint64)")[:4]
 _ENACTED_SELECTOR = keccak256(b"enacted(uint8,bytes32,uint32)")[:4]
@@ -103,14 +106,20 @@ async def check_node(reader: ChainReader, trust: Trust) -> None:
         await _check_code(reader, name, chain.contracts[name])
 
 
+async def _code_hash(reader: ChainReader, address: str) -> bytes:
+    code = await reader.code(address)
+    if len(code) > CODE_BYTES_MAX:
+        raise ChainFault("the node shows more code than a contract can have")
+    return keccak256(code)
+
+
 async def _check_code(reader: ChainReader, name: str, contract: Contract) -> None:
-    if keccak256(await reader.code(contract.address)) != contract.proxy_code_hash:
+    if await _code_hash(reader, contract.address) != contract.proxy_code_hash:
         raise StepFailed(f"the code at {name}'s address is not the trusted proxy")
     word = await reader.storage(contract.address, IMPLEMENTATION_SLOT)
     if len(word) != 32 or any(word[:12]):
         raise StepFailed(f"{name}'s proxy names no implementation")
-    code = await reader.code("0x" + word[12:].hex())
-    if not contract.knows_implementation(keccak256(code)):
+    if not contract.knows_implementation(await _code_hash(reader, "0x" + word[12:].hex())):
         raise StepFailed(f"the code behind {name}'s proxy is not listed in the trust file")
 
 

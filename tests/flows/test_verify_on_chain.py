@@ -46,6 +46,7 @@ async def test_a_node_that_does_not_answer() -> None:
         lambda n, i: n.codes.update({i.contracts["EvidenceAnchor"]: b"other"}),
         lambda n, i: n.codes.pop(i.contracts["CarbonPoints"]),
         lambda n, _: n.words.clear(),
+        lambda n, i: n.codes.update({i.contracts["CarbonPoints"]: bytes(1 << 24)}),
         lambda n, i: n.codes.update(
             {"0x" + keccak256(b"RuleRegistry code 0")[:20].hex(): b"other"}
         ),

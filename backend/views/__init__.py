@@ -19,6 +19,7 @@ from backend.views.supply import LANES, LedgerSupply, batches_known, ledger_supp
 from backend.views.workload import workload
 
 __all__ = [
+    "LANES",
     "Activity",
     "AnchorRow",
     "Award",
@@ -27,7 +28,6 @@ __all__ = [
     "DocumentEntry",
     "Edges",
     "Holding",
-    "LANES",
     "LedgerSupply",
     "Movement",
     "PartnerCard",

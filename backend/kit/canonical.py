@@ -16,10 +16,11 @@ the exact parser built on the standard library's scanner.
 import json
 import re
 from collections.abc import Callable
-from typing import Any, TypeAlias, cast
+from typing import Any, TypeAlias, TypeVar, cast
 
 import msgspec
 
+_T = TypeVar("_T")
 JsonValue: TypeAlias = "bool | int | str | list[JsonValue] | dict[str, JsonValue] | None"
 
 INTEGER_MAX = 2**53 - 1
@@ -105,31 +106,43 @@ def canonical_event(raw: bytes) -> tuple[dict[str, Any], bytes]:
 
 
 def canonical_upload(data: bytes) -> tuple[list[dict[str, Any]], list[bytes]] | None:
-    """All events of an upload as (objects, CJ bytes of each) in one go, about 2 µs an event.
+    """All events of an upload as (objects, CJ bytes of each) in one go, about 2.5 µs an event.
 
     None where the upload cannot be proven to lie within section 1 as a whole; the caller then takes
     it apart with `split_upload` and `canonical_event`, which also name what is wrong and where.
     """
+    return canonical_upload_as(_decode_plain_events, data)
+
+
+def canonical_upload_as(
+    decode: Callable[[bytes], list[_T]], data: bytes
+) -> tuple[list[_T], list[bytes]] | None:
+    """`canonical_upload` by a decoder of one's own, such as one into `msgspec.Struct`.
+
+    The decoder sees JSON without numeric escapes and vouches for everything that a type can say: no
+    number but integers up to 2^53-1, at most 16 levels, keys that pass `check_keys`, members of a
+    Struct in ascending order of their names. It raises for whatever is not so.
+    """
     if b"\\u" in data:
         return None
     try:
-        value = _decode(data)
-        is_array = type(value) is list
-        events = cast(list[Any], value) if is_array else [value]
-        for event in events:
-            if type(event) is not dict:
-                return None
-            _check_plain(cast(dict[str, Any], event), DEPTH_MAX)
-        canonical = [_encode(event) for event in events]
+        events = decode(data)
+        canonical = [_encode_in_order(event) for event in events]
     except (msgspec.MsgspecError, UnicodeError, RecursionError, NotCanonical):
         return None
     # Re-encoding never makes a token longer. Equal counts of bytes other than blanks prove that no
     # token became shorter: no repeated key was dropped, no -0 or escape respelled, in any event.
-    frame = max(2, len(events) + 1) if is_array else 0
+    frame = max(2, len(events) + 1) if data.lstrip(_BLANKS).startswith(b"[") else 0
     whole = len(data.translate(None, _BLANKS))
     if whole != len(b"".join(canonical).translate(None, _BLANKS)) + frame:
         return None
     return events, canonical
+
+
+def check_keys(members: dict[str, Any]) -> None:
+    """Raise `NotCanonical` unless every key is spelled as section 1 allows."""
+    if not _known_keys.issuperset(members):
+        _learn_keys(members)
 
 
 def split_upload(data: bytes) -> list[bytes]:
@@ -159,6 +172,17 @@ def _no_fraction(_: str) -> float:
 _decode = msgspec.json.Decoder(float_hook=_no_fraction).decode
 _decode_raws = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _encode = msgspec.json.Encoder(order="sorted").encode
+_encode_in_order = msgspec.json.Encoder(order="deterministic").encode
+
+
+def _decode_plain_events(data: bytes) -> list[dict[str, Any]]:
+    value = _decode(data)
+    events = cast(list[Any], value) if type(value) is list else [value]
+    for event in events:
+        if type(event) is not dict:
+            raise NotCanonical("not-an-object")
+        _check_plain(cast(dict[str, Any], event), DEPTH_MAX)
+    return events
 
 
 def _check_plain(members: dict[str, object], levels: int) -> None:

@@ -1,7 +1,9 @@
 """Reading uploads: the digest of formats.md, equal content, and that no bytes break the reader."""
 
 import json
+from datetime import UTC, datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given
@@ -102,6 +104,36 @@ def test_at_once_and_one_by_one_agree(members: list[str], array: bool) -> None:
     exact = [canonical.parse_event_json(raw) for raw in canonical.split_upload(data)]
     assert at_once[0] == exact
     assert at_once[1] == [canonical.dumps(value) for value in exact]
+
+
+@given(st.lists(EVENTS, min_size=1, max_size=4))
+def test_usual_events_read_as_the_general_way_reads_them(listed: list[Any]) -> None:
+    with_usual = read(as_json(listed))
+    # An extension attribute in one event makes the whole upload take the general way.
+    general = read(as_json([*listed, an_event(x=1)]))
+    assert with_usual.events == general.events[: len(with_usual.events)]
+    assert with_usual.rejected == general.rejected
+    for event, sent in zip(with_usual.events, listed, strict=False):
+        assert event.digest == evidence.event_digest("metro", canonical.dumps(sent))
+
+
+@pytest.mark.parametrize("zone", ["Asia/Shanghai", "Asia/Kathmandu", "Australia/Lord_Howe", "UTC"])
+@given(st.lists(st.integers(1_767_225_600, 1_798_761_600), max_size=9), st.data())
+def test_city_day_of_every_minute_and_offset(
+    zone: str, times: list[int], draw: st.DataObject
+) -> None:
+    offset = draw.draw(st.sampled_from(["Z", "+08:00", "+05:45", "-03:30", "+14:00", "+00:01"]))
+    locals_ = [datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%S") for at in times]
+    texts = [text + offset for text in locals_]
+    upload = evidence.read_upload(
+        "metro",
+        as_json([an_event(time=text, id=str(n)) for n, text in enumerate(texts)]),
+        CHECKS,
+        city_tz=zone,
+        replay_allowed=False,
+    )
+    days = [datetime.fromisoformat(text).astimezone(ZoneInfo(zone)).date() for text in texts]
+    assert [event.city_day for event in upload.events] == days
 
 
 def test_control_without_the_count_a_repeated_key_would_pass(

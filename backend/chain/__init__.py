@@ -27,7 +27,6 @@ from backend.chain.sender import (
     Purpose,
     chain_terms,
     explain_failure,
-    find_transaction,
     prepare,
 )
 
@@ -57,7 +56,6 @@ __all__ = [
     "contracts",
     "deploy",
     "explain_failure",
-    "find_transaction",
     "keys",
     "new_keystore",
     "open_access",

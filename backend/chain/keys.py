@@ -127,10 +127,6 @@ class ChainKeys:
         """All addresses, in the order of KEY_NAMES."""
         return [getattr(self, name).address for name in KEY_NAMES]
 
-    def by_address(self) -> dict[str, Signer]:
-        """Signers by lane."""
-        return {getattr(self, name).address: getattr(self, name) for name in KEY_NAMES}
-
 
 def open_keys(keys_dir: Path) -> ChainKeys:
     """Load `chain-<name>.key` (64 hex digits) from a folder, making those that are missing.

@@ -141,12 +141,6 @@ async def open_transactions(tx: Tx, lanes: Sequence[str]) -> list[ChainTx]:
     return [_from_row(row) for row in rows]
 
 
-async def find_transaction(tx: Tx, tx_id: UUID) -> ChainTx | None:
-    """A stored transaction by its id."""
-    row = await tx.fetchrow("SELECT * FROM chain_tx WHERE tx_id = $1", tx_id)
-    return None if row is None else _from_row(row)
-
-
 def _from_row(row: Row) -> ChainTx:
     return ChainTx(
         tx_id=row["tx_id"],
@@ -421,7 +415,6 @@ __all__ = [
     "Purpose",
     "chain_terms",
     "explain_failure",
-    "find_transaction",
     "open_transactions",
     "prepare",
 ]

@@ -87,7 +87,8 @@ async def reconcile(db: Database, access: ChainAccess) -> Reconciliation:
     if not historical or not snapshot.cut_open:
         report.block = max(report.block, newest)
     slots = await _read_slots(access, sorted(snapshot.posted), report.block)
-    totals = await _read_class_totals(access, snapshot.posted, report.block)
+    classes = sorted({*report.ledger_points, *(class_ for class_, _ in snapshot.posted)})
+    totals = await _read_class_totals(access, classes, report.block)
     # What was under way until after the chain was read bounds what it may show.
     moving = {} if historical else _growth(snapshot, await _read_snapshot(db))
     _compare_accounts(report, snapshot.posted, slots, moving)
@@ -296,9 +297,12 @@ async def _read_slots(access: ChainAccess, wanted: Sequence[tuple[str, bytes]], 
     return slots
 
 
-async def _read_class_totals(access: ChainAccess, posted: Sums, block: int) -> dict[str, list[int]]:
+async def _read_class_totals(
+    access: ChainAccess, classes: Sequence[str], block: int
+) -> dict[str, list[int]]:
+    if block == 0:
+        return {}  # The first cut is under way: no contract stood at the block to compare at.
     tag = block if access.client.profile.historical_state else "latest"
-    classes = sorted({class_ for class_, _ in posted})
     outputs = await access.client.calls(
         access.points, [contracts.totals_call(c) for c in classes], tag
     )

@@ -2,17 +2,20 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import asyncpg
 import pytest
 
+from backend.chain import ChainClient
 from backend.chain.contracts import BatchContent, BatchHeader, make_records, post_gas, post_input
 from backend.flows.anchor_log import anchor_log
 from backend.flows.audit_batch import UnknownBatch, audit_batch
 from backend.flows.post_points import post_points
 from backend.flows.reconcile import reconcile
+from backend.kit.clock import day_number
 from backend.kit.db import Database
 from backend.kit.ids import new_id
 from tests.chain.support import NodeProcess, executed
@@ -144,18 +147,25 @@ async def test_a_changed_leaf_hash_is_named(world: ChainWorld, url_of: Any) -> N
     assert {d.where for d in differences} == {"log", "log against chain"}
 
 
-async def test_points_planted_on_the_chain_are_named(world: ChainWorld) -> None:
-    await posted_world(world)
-    header = BatchHeader(1, CLASS, PROGRAMME, RULE, 1, 0, 500, 501, bytes(20), b"\xff" * 20)
-    day = (DAY - type(DAY)(1970, 1, 1)).days
-    content = BatchContent(day, day + 1, make_records([(account_of(2), 3), (account_of(77), 4)]))
+async def plant_on_chain(world: ChainWorld, account: bytes, points: int) -> None:
+    """A post that no leaf of ours explains, by a key that may send."""
+    day = day_number(DAY)
+    first = int.from_bytes(account[:4], "big")
+    header = BatchHeader(1, CLASS, PROGRAMME, RULE, 1, 0, first, first + 1, bytes(20), b"\xff" * 20)
+    content = BatchContent(day, day + 1, make_records([(account, points)]))
     await executed(
         world.client,
         world.node.keys.anchor,
         world.access.points,
         post_input(header, content),
-        gas=post_gas(2),
+        gas=post_gas(1),
     )
+
+
+async def test_points_planted_on_the_chain_are_named(world: ChainWorld) -> None:
+    await posted_world(world)
+    await plant_on_chain(world, account_of(2), 3)
+    await plant_on_chain(world, account_of(77), 4)
     differences = (await reconcile(world.db, world.access)).differences
     assert [d.subject for d in differences] == [
         f"account {account_of(2).hex()} of class {CLASS}, issued",
@@ -175,3 +185,36 @@ async def test_a_batch_is_redone_from_its_leaves(world: ChainWorld, url_of: Any)
     assert any(account_of(2).hex() in sentence for sentence in found.differences)
     with pytest.raises(UnknownBatch):
         await audit_batch(world.db, world.access, bytes(32))
+
+
+async def test_it_holds_on_an_engine_without_old_state(world: ChainWorld) -> None:
+    """Such an engine shows only its newest state: what moves meanwhile is bounded instead."""
+    forgetful = replace(world.client.profile, historical_state=False)
+    async with ChainClient(world.node.url, forgetful) as client:
+        access = replace(world.access, client=client)
+        stopping = asyncio.Event()
+
+        async def pour() -> None:
+            while not stopping.is_set():
+                await world.award([(n, 1) for n in range(20)])
+                await world.seal_transfers()
+                await anchor_log(world.db, world.access, NOW)
+                await post_points(world.db, world.access, NOW)
+
+        pouring = asyncio.create_task(pour())
+        for _ in range(15):
+            assert (await reconcile(world.db, access)).differences == []
+        stopping.set()
+        await pouring
+        # Quiet again, a planted point is named as it is elsewhere.
+        assert (await reconcile(world.db, access)).holds
+        await plant_on_chain(world, account_of(2), 3)
+        differences = (await reconcile(world.db, access)).differences
+        assert account_of(2).hex() in differences[0].subject
+
+
+async def test_points_of_an_unknown_account_are_named_before_any_post(world: ChainWorld) -> None:
+    await world.award([(1, 5)])
+    await plant_on_chain(world, account_of(77), 4)
+    (difference,) = (await reconcile(world.db, world.access)).differences
+    assert difference.subject == f"total of class {CLASS}, issued"

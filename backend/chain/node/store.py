@@ -28,7 +28,7 @@ CREATE TABLE IF NOT EXISTS log (
     answer TEXT NOT NULL, PRIMARY KEY (block, n)) WITHOUT ROWID;
 """
 
-_CACHE_ENTRIES_MAX = 200_000
+_CACHE_ENTRIES_MAX = 60_000
 
 
 class StoreInUse(Exception):

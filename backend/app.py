@@ -14,6 +14,7 @@ from backend.chain import ChainClient, profile_of
 from backend.flows.publish_trust import publish_trust
 from backend.kit import pg
 from backend.kit.clock import SystemClock
+from backend.kit.collector import settle_collector
 from backend.kit.db import Database
 from backend.kit.logs import log
 from backend.kit.openapi import BAD_SHAPE, refusals
@@ -67,6 +68,13 @@ def create_app(
                 log("api_stopped")
 
     return _bare(opened)
+
+
+def serving_app() -> FastAPI:
+    """The application of a process that does nothing else: `tanhui serve` starts this."""
+    app = create_app()
+    settle_collector()
+    return app
 
 
 async def _publish(services: Services) -> None:

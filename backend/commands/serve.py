@@ -29,7 +29,7 @@ def serve(
         typer.echo(f"serve: {error}", err=True)
         raise typer.Exit(1) from error
     uvicorn.run(
-        "backend.app:create_app",
+        "backend.app:serving_app",
         factory=True,
         host=settings.host,
         port=settings.port,

@@ -9,12 +9,13 @@ and the same awards made one row at a time by an ORM.
 
 import asyncio
 import contextlib
+import inspect
 import json
 import os
 import secrets
 import time
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Generator
 from datetime import UTC, date, datetime, timedelta
 from statistics import median
 from typing import Any, cast
@@ -26,6 +27,7 @@ from backend.flows import award_points
 from backend.flows.record_events import Terms, record_events
 from backend.kit import logs
 from backend.kit.clock import SystemClock
+from backend.kit.collector import settle_collector
 from backend.kit.ids import new_ids
 from backend.kit.sm import sm3
 from backend.partners import Partner, SignedRequest
@@ -81,6 +83,7 @@ def run(
 
 
 async def _run(n: int, rounds: int, orm_rows: int, citizen_count: int) -> dict[str, Any]:
+    settle_collector()  # as the worker does at its start
     async with scratch() as ground:
         tokens = await _populate(ground, citizen_count)
         figures = await _compare(ground, tokens, n, rounds)
@@ -266,7 +269,7 @@ async def _enact(tx: Any, now: datetime) -> None:
 
 
 @contextlib.contextmanager
-def _stopwatches(stages: defaultdict[str, float]) -> Iterator[None]:
+def _stopwatches(stages: defaultdict[str, float]) -> Generator[None]:
     """Time the rooms' functions where the flow calls them; waiting for the database included."""
     originals = [(room, name, getattr(room, name)) for room, name, _ in _STAGES]
     for room, name, stage in _STAGES:
@@ -281,7 +284,7 @@ def _stopwatches(stages: defaultdict[str, float]) -> Iterator[None]:
 def _timed(
     function: Callable[..., Any], stages: defaultdict[str, float], stage: str
 ) -> Callable[..., Any]:
-    if asyncio.iscoroutinefunction(function):
+    if inspect.iscoroutinefunction(function):
 
         async def wait(*args: Any, **kwargs: Any) -> Any:
             start = time.perf_counter()
@@ -303,7 +306,7 @@ def _timed(
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
+def _quiet() -> Generator[None]:
     """Send log lines nowhere while measuring: the terminal is not part of the work."""
     with open(os.devnull, "w") as nowhere:  # noqa: PTH123
         logs.log_to(nowhere)

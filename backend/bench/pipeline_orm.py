@@ -2,7 +2,7 @@
 
 import time
 from datetime import UTC, date, datetime
-from typing import Any
+from typing import Any, cast
 
 import asyncpg  # pyright: ignore[reportMissingTypeStubs]
 from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
@@ -27,7 +27,7 @@ async def award_per_row(ground: Scratch) -> float:
     url = ground.server.url("app")
 
     async def connect(*_: Any, **__: Any) -> Any:
-        return await asyncpg.connect(url)
+        return await cast("Any", asyncpg).connect(url)
 
     engine = create_async_engine(
         "postgresql+asyncpg://", async_creator=connect, poolclass=StaticPool
@@ -35,7 +35,8 @@ async def award_per_row(ground: Scratch) -> float:
     try:
         async with AsyncSession(engine, expire_on_commit=False) as session:
             async with ground.db.transaction(readonly=True) as tx:
-                ids = [row["evidence_id"] for row in await tx.fetch("SELECT evidence_id FROM evidence")]
+                found = await tx.fetch("SELECT evidence_id FROM evidence")
+            ids = [row["evidence_id"] for row in found]
             start = time.perf_counter()
             for evidence_id in ids:
                 async with ground.db.transaction(readonly=True) as tx:
@@ -131,9 +132,7 @@ async def _counter(
     key = (row.citizen_id, rule.programme, name, period)
     counter = await session.get(Counter, key)
     if counter is None:
-        counter = Counter(
-            citizen_id=key[0], programme_id=key[1], name=name, period=period, value=0
-        )
+        counter = Counter(citizen_id=key[0], programme_id=key[1], name=name, period=period, value=0)
         session.add(counter)
     return counter
 
@@ -148,7 +147,8 @@ async def _post(
 ) -> None:
     month: date = expiry_month_of(row.city_day, 24)
     asset = chart.asset(rule.points_class)
-    source, destination = chart.programme_issued(rule.programme), chart.citizen_points(row.citizen_id)
+    source = chart.programme_issued(rule.programme)
+    destination = chart.citizen_points(row.citizen_id)
     account = await session.execute(
         select(CitizenAccount).where(col(CitizenAccount.citizen_id) == row.citizen_id)
     )

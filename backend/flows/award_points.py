@@ -23,7 +23,6 @@ from backend.flows.person_lock import lock_people
 from backend.incentive import Award, CounterBook, CounterKey, LeaseShort, Purses, RuleInForce
 from backend.kit import outbox
 from backend.kit.clock import Clock
-from backend.kit.collector import collector_paused
 from backend.kit.db import Database, Tx
 from backend.kit.ids import new_ids
 from backend.kit.logs import log
@@ -78,9 +77,8 @@ async def award_once(
     exact = False
     for attempt in range(ATTEMPTS_MAX):
         try:
-            with collector_paused():
-                async with db.transaction() as tx:
-                    counts = await _award_waiting(tx, vault, clock.now(), limit, exact=exact)
+            async with db.transaction() as tx:
+                counts = await _award_waiting(tx, vault, clock.now(), limit, exact=exact)
         except LeaseShort as short:
             exact = not await _lease(db, short) or attempt >= ATTEMPTS_MAX // 2
         except asyncpg.DeadlockDetectedError:

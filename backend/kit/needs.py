@@ -219,7 +219,7 @@ def _check_name(section: str, name: str, reserved: frozenset[str]) -> None:
 def _types_of(section: Any) -> dict[str, ExprType]:
     types: dict[str, ExprType] = {}
     for name, type_name in mapping(section, "bad-needs").items():
-        if type_name not in _TYPES:
+        if not isinstance(type_name, str) or type_name not in _TYPES:
             raise DocumentError("bad-needs", f"{name}: a type is int, bool or string")
         types[name] = cast("ExprType", type_name)
     return types
@@ -230,6 +230,6 @@ def _parameter(name: str, document: object) -> Parameter:
     value = whole(known["value"], "bad-parameter", least=-INTEGER_MAX)
     for key in ("unit", "date", "reference"):
         text(known[key], "bad-parameter")
-    if known["grade"] not in GRADES:
+    if not isinstance(known["grade"], str) or known["grade"] not in GRADES:
         raise DocumentError("bad-parameter", f"{name}: a grade is one of {sorted(GRADES)}")
     return Parameter(value, known["unit"], known["date"], known["reference"], known["grade"])

@@ -24,6 +24,7 @@ _ENDS = {
     "class": ("reversed", "expired", "redeemed", "erased"),
 }
 _ID = re.compile(r"[a-z][a-z0-9.-]{0,31}")
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +46,7 @@ def parse(text: str) -> Account:
     if holds not in _ENDS.get(kind, ()):
         raise ValueError(f"{text!r} is not in the chart of accounts")
     if kind == "citizen":
-        if str(UUID(owner)) != owner:
+        if _UUID.fullmatch(owner) is None:
             raise ValueError(f"{owner!r} is not a citizen's id")
     elif _ID.fullmatch(owner) is None:
         raise ValueError(f"{owner!r} is not an id")

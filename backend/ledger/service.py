@@ -224,32 +224,49 @@ async def _move(tx: Tx, movements: Movements) -> None:
     for (citizen_id, points_class, month), moved in movements.lots.items():
         lots.setdefault((points_class, month), []).append((citizen_id, moved))
     for (points_class, month), moves in sorted(lots.items()):
-        await tx.execute(
-            _FILL_LOTS if all(moved > 0 for _, moved in moves) else _TAKE_FROM_LOTS,
-            points_class,
-            month,
-            [citizen_id for citizen_id, _ in moves],
-            [moved for _, moved in moves],
-        )
+        filled = [move for move in moves if move[1] > 0]
+        taken = [move for move in moves if move[1] < 0]
+        for sql, part in ((_FILL_LOTS, filled), (_TAKE_FROM_LOTS, taken)):
+            if part:
+                await tx.execute(
+                    sql,
+                    points_class,
+                    month,
+                    [citizen_id for citizen_id, _ in part],
+                    [moved for _, moved in part],
+                )
     # The last write of a flow, and sorted: the rows that all people share (class:…, programme:…)
     # come last and are locked only for the length of the commit.
     balances: dict[str, list[tuple[str, list[int]]]] = {}
     for (account, asset), moved in sorted(movements.balances.items()):
         balances.setdefault(asset, []).append((account, moved))
     for asset, moves in balances.items():
-        await tx.execute(
-            """INSERT INTO balance (account, asset, input, output)
-               SELECT m.account, $1, m.input, m.output
-               FROM unnest($2::text[], $3::bigint[], $4::bigint[]) AS m (account, input, output)
-               ON CONFLICT (account, asset) DO UPDATE
-               SET input = balance.input + excluded.input,
-                   output = balance.output + excluded.output""",
-            asset,
-            [account for account, _ in moves],
-            [moved[0] for _, moved in moves],
-            [moved[1] for _, moved in moves],
-        )
+        # A row that would begin below zero cannot be proposed to an upsert, and never exists.
+        less = [move for move in moves if move[1][0] < move[1][1] and move[0].endswith(":points")]
+        known = {account for account, _ in less}
+        more = [move for move in moves if move[0] not in known]
+        for sql, part in ((_TAKE_FROM_BALANCES, less), (_FILL_BALANCES, more)):
+            if part:
+                await tx.execute(
+                    sql,
+                    asset,
+                    [account for account, _ in part],
+                    [moved[0] for _, moved in part],
+                    [moved[1] for _, moved in part],
+                )
 
+
+_FILL_BALANCES = """
+    INSERT INTO balance (account, asset, input, output)
+    SELECT m.account, $1, m.input, m.output
+    FROM unnest($2::text[], $3::bigint[], $4::bigint[]) AS m (account, input, output)
+    ON CONFLICT (account, asset) DO UPDATE
+    SET input = balance.input + excluded.input, output = balance.output + excluded.output"""
+
+_TAKE_FROM_BALANCES = """
+    UPDATE balance SET input = balance.input + m.input, output = balance.output + m.output
+    FROM unnest($2::text[], $3::bigint[], $4::bigint[]) AS m (account, input, output)
+    WHERE balance.account = m.account AND balance.asset = $1"""
 
 _FILL_LOTS = """
     INSERT INTO lot (citizen_id, class, expiry_month, open)

@@ -1,0 +1,429 @@
+"""The ledger's laws as properties over random histories, each shown to fail when code is broken.
+
+A history is a list of awards and reversals of two people, run against the real database; after it
+the laws of `replay` must hold, and what is stored must agree with a plain model in memory.
+"""
+
+import asyncio
+from collections import defaultdict
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+
+from backend import ledger
+from backend.kit.db import Database, Tx
+from backend.kit.ids import new_id
+from backend.ledger import chart, journal, service
+
+NOW = datetime(2026, 11, 22, tzinfo=UTC)
+DAY = date(2026, 11, 22)
+PEOPLE = (UUID(int=1), UUID(int=2))
+MONTHS = (date(2028, 1, 1), date(2028, 2, 1), date(2028, 3, 1))
+
+
+def a_point_award(**changes: Any) -> ledger.PointAward:
+    values: dict[str, Any] = {
+        "transfer_id": new_id(),
+        "citizen_id": PEOPLE[0],
+        "points_class": "carbon",
+        "amount": 10,
+        "programme_id": "green",
+        "rule_id": "metro",
+        "rule_version": 1,
+        "city_day": DAY,
+        "expiry_month": MONTHS[0],
+    }
+    return ledger.PointAward(**values | changes)
+
+
+async def reverse(tx: Tx, of: UUID, **changes: Any) -> ledger.Reversal:
+    values: dict[str, Any] = {
+        "transfer_id": new_id(),
+        "of_transfer": of,
+        "city_day": DAY,
+        "idempotency_key": f"reverse:{of}",
+        "body_digest": bytes(32),
+        "note": "误报",
+        "at": NOW,
+    }
+    return await ledger.reverse_award(tx, **values | changes)
+
+
+async def spend(tx: Tx, citizen_id: UUID, amount: int) -> None:
+    """Points leave a person's lots for good, first those that lapse first."""
+    balance = await ledger.balance_of(tx, citizen_id, "carbon")
+    transfer_id, rest, n = new_id(), min(amount, balance.available), 0
+    if not rest:
+        return
+    await tx.execute(
+        """INSERT INTO transfer (transfer_id, act, reason, citizen_id, class, amount, city_day,
+               created_at) VALUES ($1, 'redeem', 0, $2, 'carbon', $3, $4, $5)""",
+        transfer_id,
+        citizen_id,
+        rest,
+        DAY,
+        NOW,
+    )
+    movements = journal.Movements()
+    for month, held in balance.lots:
+        part = min(held, rest)
+        if part:
+            posting = journal.Posting(
+                chart.citizen_points(citizen_id),
+                "class:carbon:redeemed",
+                part,
+                "POINT/carbon",
+                month,
+            )
+            movements.apply(citizen_id, "carbon", posting)
+            record = service._posting_record(transfer_id, n, posting)
+            await tx.copy("posting", service._POSTING, [record])
+            rest, n = rest - part, n + 1
+    await service._move(tx, movements)
+
+
+@dataclass
+class Model:
+    """What a person has, without lots or accounts: points, debt, and the awards still standing."""
+
+    points: dict[UUID, int] = field(default_factory=lambda: defaultdict(int))
+    debt: dict[UUID, int] = field(default_factory=lambda: defaultdict(int))
+    standing: list[tuple[UUID, UUID, int]] = field(default_factory=list)
+
+    def award(self, award: ledger.PointAward) -> None:
+        repaid = min(award.amount, self.debt[award.citizen_id])
+        self.debt[award.citizen_id] -= repaid
+        self.points[award.citizen_id] += award.amount - repaid
+        self.standing.append((award.transfer_id, award.citizen_id, award.amount))
+
+    def reverse(self, at: int) -> UUID | None:
+        if not self.standing:
+            return None
+        transfer_id, person, amount = self.standing.pop(at % len(self.standing))
+        taken = min(amount, self.points[person])
+        self.points[person] -= taken
+        self.debt[person] += amount - taken
+        return transfer_id
+
+    def spend(self, person: UUID, amount: int) -> None:
+        self.points[person] -= min(amount, self.points[person])
+
+
+_PERSON = st.sampled_from(PEOPLE)
+_AWARD = st.tuples(_PERSON, st.integers(1, 50), st.sampled_from(MONTHS))
+_STEPS = st.lists(
+    st.one_of(
+        st.tuples(st.just("award"), st.lists(_AWARD, min_size=1, max_size=4)),
+        st.tuples(st.just("reverse"), st.integers(0, 20)),
+        st.tuples(st.just("spend"), st.tuples(_PERSON, st.integers(1, 60))),
+    ),
+    min_size=1,
+    max_size=12,
+)
+
+
+class _Undo(Exception):
+    pass
+
+
+async def run_history(db: Database, steps: list[Any]) -> list[Any]:
+    """Run a history in a transaction that is undone; what the laws and the model say against it."""
+    found: list[Any] = []
+    try:
+        async with db.transaction() as tx:
+            model = Model()
+            for kind, what in steps:
+                if kind == "award":
+                    awards = [
+                        a_point_award(citizen_id=p, amount=amount, expiry_month=month)
+                        for p, amount, month in what
+                    ]
+                    await ledger.award_points(tx, awards, NOW)
+                    for award in awards:
+                        model.award(award)
+                elif kind == "spend":
+                    await spend(tx, *what)
+                    model.spend(*what)
+                elif (of := model.reverse(what)) is not None:
+                    await reverse(tx, of)
+            found += await ledger.replay(tx)
+            for person in PEOPLE:
+                balance = await ledger.balance_of(tx, person, "carbon")
+                stored = (balance.available, balance.debt, sum(n for _, n in balance.lots))
+                wanted = (model.points[person], model.debt[person], model.points[person])
+                if stored != wanted:
+                    found.append((person, wanted, stored))
+            raise _Undo
+    except _Undo:
+        return found
+
+
+@pytest.fixture
+def laws_hold(server: Any, shared_database: str) -> Any:
+    """A property check: runs histories on the shared database, each undone."""
+    runner = asyncio.Runner()
+    db = runner.run(Database.open(server.url("app", shared_database), size=1))
+
+    def check(examples: int = 60) -> None:
+        @settings(
+            max_examples=examples,
+            deadline=None,
+            derandomize=True,
+            database=None,
+            suppress_health_check=list(HealthCheck),
+            # Shrinking is for people; a broken variant only has to be caught.
+            phases=[Phase.generate],
+        )
+        @given(_STEPS)
+        def histories(steps: list[Any]) -> None:
+            assert runner.run(run_history(db, steps)) == []
+
+        histories()
+
+    yield check
+    runner.run(db.close())
+    runner.close()
+
+
+def test_the_laws_hold_in_every_history(laws_hold: Any) -> None:
+    laws_hold()
+
+
+async def _balances_twice(tx: Tx, movements: Any) -> None:
+    await _MOVE(tx, movements)
+    only = journal.Movements()
+    only.balances = {k: list(v) for k, v in movements.balances.items()}
+    await _MOVE(tx, only)
+
+
+async def _lots_forgotten(tx: Tx, movements: Any) -> None:
+    movements.lots = {k: v for k, v in movements.lots.items() if v > 0}
+    await _MOVE(tx, movements)
+
+
+async def _one_side_only(tx: Tx, movements: Any) -> None:
+    movements.balances = {
+        k: v for k, v in movements.balances.items() if not k[0].startswith("programme:")
+    }
+    await _MOVE(tx, movements)
+
+
+def _debt_not_repaid(award: Any, debt: int) -> Any:
+    return _AWARD_POSTINGS(award, 0 * debt)
+
+
+def _debt_repaid_twice(award: Any, debt: int) -> Any:
+    return [*_AWARD_POSTINGS(award, debt), *_AWARD_POSTINGS(award, debt)]
+
+
+def _no_debt_left(citizen_id: Any, points_class: str, amount: int, lots: Any, first: Any) -> Any:
+    return _REVERSAL_POSTINGS(
+        citizen_id, points_class, min(amount, sum(lots.values())), lots, first
+    )
+
+
+_MOVE = service._move
+_AWARD_POSTINGS = journal.award_postings
+_REVERSAL_POSTINGS = journal.reversal_postings
+
+
+@pytest.mark.parametrize(
+    ("name", "broken"),
+    [
+        ("_move", _balances_twice),
+        ("_move", _lots_forgotten),
+        ("_move", _one_side_only),
+        ("award_postings", _debt_not_repaid),
+        ("award_postings", _debt_repaid_twice),
+        ("reversal_postings", _no_debt_left),
+    ],
+)
+def test_each_law_fails_when_the_code_is_broken(
+    laws_hold: Any, monkeypatch: pytest.MonkeyPatch, name: str, broken: Any
+) -> None:
+    monkeypatch.setattr(service, name, broken)
+    with pytest.raises((AssertionError, asyncpg.PostgresError)):
+        laws_hold()
+
+
+async def test_each_law_names_a_row_planted_wrong(tx: Tx) -> None:
+    """Every law of `replay` by itself: a planted fault is found, and under the right name."""
+    citizen = PEOPLE[0]
+    await ledger.award_points(tx, [a_point_award(), a_point_award(citizen_id=PEOPLE[1])], NOW)
+    assert await ledger.replay(tx) == []
+    points, debt = chart.citizen_points(citizen), chart.citizen_debt(citizen)
+    faults = {
+        "balances-follow-from-postings": (
+            f"UPDATE balance SET input = 11 WHERE account = '{points}'"
+        ),
+        "lots-follow-from-postings": "UPDATE lot SET open = 11",
+        "open-lots-equal-available": "UPDATE lot SET open = 9",
+        "a-debt-is-repaid-first": f"INSERT INTO balance VALUES ('{debt}', 'POINT/carbon', 0, 1)",
+        "totals-are-constant": f"UPDATE balance SET input = 12 WHERE account = '{points}'",
+        "a-transfer-is-its-postings": "INSERT INTO transfer SELECT gen_random_uuid(), act, reason,"
+        " of_transfer, citizen_id, class, amount, programme_id, rule_id, rule_version, city_day,"
+        " idempotency_key, body_digest, note, created_at FROM transfer LIMIT 1",
+    }
+    from backend.ledger.replay import LAWS
+
+    assert set(faults) == set(LAWS)
+    for law, fault in faults.items():
+        try:
+            async with tx.savepoint():
+                await tx.execute(fault)
+                assert law in {each.law for each in await ledger.replay(tx)}
+                raise _Undo
+        except _Undo:
+            pass
+    assert await ledger.replay(tx) == []
+
+
+async def test_a_debt_is_repaid_first(tx: Tx) -> None:
+    first, second = a_point_award(amount=10), a_point_award(amount=4, expiry_month=MONTHS[1])
+    await ledger.award_points(tx, [first], NOW)
+    await spend(tx, PEOPLE[0], 7)
+    await reverse(tx, first.transfer_id)
+    assert await ledger.balance_of(tx, PEOPLE[0], "carbon") == ledger.Balance(0, 0, 7, ())
+    await ledger.award_points(tx, [second], NOW)
+    assert await ledger.balance_of(tx, PEOPLE[0], "carbon") == ledger.Balance(0, 0, 3, ())
+    await ledger.award_points(tx, [a_point_award(amount=5), a_point_award(amount=6)], NOW)
+    balance = await ledger.balance_of(tx, PEOPLE[0], "carbon")
+    assert (balance.available, balance.debt) == (8, 0)
+    assert await ledger.replay(tx) == []
+
+
+async def test_a_reversal_takes_its_own_lot_first(tx: Tx) -> None:
+    early = a_point_award(amount=10, expiry_month=MONTHS[0])
+    late = a_point_award(amount=10, expiry_month=MONTHS[2])
+    await ledger.award_points(tx, [early, late], NOW)
+    await reverse(tx, late.transfer_id)
+    assert (await ledger.balance_of(tx, PEOPLE[0], "carbon")).lots == ((MONTHS[0], 10),)
+
+
+async def test_classes_never_mix(tx: Tx) -> None:
+    award = a_point_award(amount=10, points_class="carbon")
+    other = a_point_award(amount=20, points_class="congestion")
+    await ledger.award_points(tx, [award, other], NOW)
+    await spend(tx, PEOPLE[0], 10)
+    await reverse(tx, award.transfer_id)
+    assert (await ledger.balance_of(tx, PEOPLE[0], "carbon")).debt == 10
+    congestion = await ledger.balance_of(tx, PEOPLE[0], "congestion")
+    assert (congestion.available, congestion.debt) == (20, 0)
+    assert await ledger.replay(tx) == []
+
+
+async def _everything(tx: Tx) -> list[Any]:
+    """Every byte of the ledger."""
+    found: list[Any] = []
+    for table in ("transfer", "posting", "balance", "lot"):
+        rows = await tx.fetch(f"SELECT t::text AS row FROM {table} AS t ORDER BY 1")
+        found += [(table, row["row"]) for row in rows]
+    return found
+
+
+async def test_a_refused_operation_changes_no_byte(tx: Tx) -> None:
+    award = a_point_award()
+    await ledger.award_points(tx, [award], NOW)
+    reversal = await reverse(tx, award.transfer_id)
+    before = await _everything(tx)
+    refusals = {
+        "unknown-transfer": {"of": new_id()},
+        "already-reversed": {"of": award.transfer_id, "idempotency_key": "another"},
+        "not-an-award": {"of": reversal.transfer_id},
+        "idempotency-conflict": {"of": award.transfer_id, "body_digest": b"\1" * 32},
+    }
+    for name, how in refusals.items():
+        with pytest.raises(ledger.LedgerError) as refused:
+            await reverse(tx, how.pop("of"), **how)  # type: ignore[arg-type]
+        assert refused.value.name == name
+        assert await _everything(tx) == before, name
+
+
+async def test_the_same_key_gives_the_first_answer_again(tx: Tx) -> None:
+    award = a_point_award()
+    await ledger.award_points(tx, [award], NOW)
+    first = await reverse(tx, award.transfer_id)
+    before = await _everything(tx)
+    again = await reverse(tx, award.transfer_id)
+    assert (again.transfer_id, again.amount, again.repeated) == (first.transfer_id, 10, True)
+    assert await _everything(tx) == before
+
+
+@pytest.mark.parametrize("table", ["transfer", "posting"])
+@pytest.mark.parametrize(
+    "change", ["UPDATE {} SET amount = amount", "DELETE FROM {}", "TRUNCATE {}"]
+)
+async def test_the_app_s_role_cannot_change_the_journal(tx: Tx, table: str, change: str) -> None:
+    await ledger.award_points(tx, [a_point_award()], NOW)
+    with pytest.raises(asyncpg.InsufficientPrivilegeError):
+        async with tx.savepoint():
+            await tx.execute(change.format(table))
+
+
+@pytest.mark.parametrize("change", ["UPDATE award SET amount = 0", "DELETE FROM award"])
+async def test_the_app_s_role_cannot_change_an_award(tx: Tx, change: str) -> None:
+    with pytest.raises(asyncpg.InsufficientPrivilegeError):
+        async with tx.savepoint():
+            await tx.execute(change)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE balance SET output = input + 1 WHERE account LIKE '%:points'",
+        "UPDATE lot SET open = -1",
+    ],
+)
+async def test_the_database_itself_refuses_points_below_zero(tx: Tx, statement: str) -> None:
+    await ledger.award_points(tx, [a_point_award()], NOW)
+    with pytest.raises(asyncpg.CheckViolationError):
+        async with tx.savepoint():
+            await tx.execute(statement)
+
+
+@pytest.mark.parametrize(
+    ("day", "months", "expected"),
+    [
+        (date(2026, 11, 22), 24, date(2028, 11, 1)),
+        (date(2026, 12, 31), 1, date(2027, 1, 1)),
+        (date(2026, 1, 31), 12, date(2027, 1, 1)),
+    ],
+)
+def test_points_lapse_at_a_month_s_end(day: date, months: int, expected: date) -> None:
+    assert ledger.expiry_month_of(day, months) == expected
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "programme:green-2026:issued",
+        f"citizen:{PEOPLE[0]}:points",
+        f"citizen:{PEOPLE[0]}:debt",
+        "class:carbon:reversed",
+    ],
+)
+def test_accounts_read_back_as_spelled(text: str) -> None:
+    assert str(chart.parse(text)) == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "bank:x:issued",
+        "programme:Green:issued",
+        "programme:green:points",
+        "citizen:1:points",
+        f"citizen:{PEOPLE[0]}:issued",
+        "class:carbon",
+    ],
+)
+def test_what_is_not_in_the_chart_is_no_account(text: str) -> None:
+    with pytest.raises(ValueError, match=r"chart|id"):
+        chart.parse(text)

@@ -33,9 +33,8 @@ def demo(
     from rich.console import Console
 
     from backend.demo.installation import CannotStart, bring_up
-    from backend.kit.settings import load_settings
-
     from backend.kit.logs import log_to
+    from backend.kit.settings import load_settings
 
     console = Console()
     settings = load_settings()

@@ -9,21 +9,49 @@ import json
 import secrets
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NamedTuple
+from uuid import UUID
 
-from backend import citizens, partners
+from backend import citizens, methodology, partners
 from backend.kit.clock import to_text, whole_second
 from backend.kit.db import Tx
 from backend.kit.services import Services
 from backend.kit.sm import Sm2PrivateKey
 from backend.kit.vault import write_secret_file
+from backend.partners import Scheme
 
-SCENARIO = "transit.metro.trip"
+METRO = "transit.metro.trip"
 CITIZENS = tuple(f"demo-{number:02d}" for number in range(1, 21))
-CONSENT_AGE = timedelta(days=90)
-"""How long before the first start the sample citizens consented; replayed trips fall inside."""
+CONSENT_AGE = timedelta(days=3 * 365)
+"""How long before the first start the sample citizens consented; replayed files fall inside."""
+
+
+class Plan(NamedTuple):
+    """A partner as the city's planner has it, before it holds a key."""
+
+    partner_id: str
+    name: str
+    scheme: Scheme
+    scenarios: tuple[str, ...]
+    replay: bool
+
+
+PLANS = (
+    Plan("metro", "示范地铁", "v1s2", (METRO,), replay=False),
+    Plan("bus", "示范公交", "v1sm", ("transit.bus.trip",), replay=False),
+    Plan("bike", "示范单车", "v1", ("bike.shared.ride", "bike.electric.ride"), replay=False),
+    Plan("grid", "示范电网", "v1s2", ("energy.home.month",), replay=False),
+    Plan("charge", "示范充电", "v1", ("ev.charge.session",), replay=False),
+    Plan("parking", "示范停车", "v1s2", ("parking.shared.stay",), replay=False),
+    Plan("metro-archive", "示范地铁(历史数据导入)", "v1", (METRO,), replay=True),
+    Plan("bus-archive", "示范公交(历史数据导入)", "v1", ("transit.bus.trip",), replay=True),
+    Plan("bike-archive", "示范单车(历史数据导入)", "v1", ("bike.shared.ride",), replay=True),
+    Plan("energy-archive", "示范电网(历史数据导入)", "v1", ("energy.home.month",), replay=True),
+    Plan("ev-archive", "示范充电(历史数据导入)", "v1", ("ev.charge.session",), replay=True),
+)
+"""The city's partners; one takes part once the platform knows one of its scenarios."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,10 +60,11 @@ class SamplePartner:
 
     partner_id: str
     name: str
-    scheme: str
+    scheme: Scheme
     key_id: str
     secret: str | None
     private_key_pem: str | None
+    scenarios: list[str]
     replay: bool
 
 
@@ -63,39 +92,46 @@ class City:
 
 def load_or_draw(path: Path) -> City:
     """The city's holdings from the file, drawn and written first where there is none."""
+    raw: Mapping[str, Any] = {"partners": [], "officials": []}
     if path.exists():
-        raw = cast("Mapping[str, Any]", json.loads(path.read_text("utf-8")))
-        return City(
-            tuple(SamplePartner(**entry) for entry in raw["partners"]),
-            tuple(SampleOfficial(**entry) for entry in raw["officials"]),
-        )
-    city = City(
-        partners=(
-            _with_sm2_key("metro", "示范地铁", replay=False),
-            _with_secret("metro-archive", "示范地铁(历史数据导入)", replay=True),
-        ),
-        officials=(
-            SampleOfficial("approver-a", "审批人甲", "approver", secrets.token_urlsafe(16)),
-            SampleOfficial("approver-b", "审批人乙", "approver", secrets.token_urlsafe(16)),
-        ),
+        raw = json.loads(path.read_text("utf-8"))
+    known = {entry["partner_id"]: SamplePartner(**entry) for entry in raw["partners"]}
+    officials = tuple(SampleOfficial(**entry) for entry in raw["officials"]) or (
+        SampleOfficial("approver-a", "审批人甲", "approver", secrets.token_urlsafe(16)),
+        SampleOfficial("approver-b", "审批人乙", "approver", secrets.token_urlsafe(16)),
     )
+    plans = [plan for plan in PLANS if set(plan.scenarios) <= methodology.scenarios().keys()]
+    city = City(tuple(known.get(plan.partner_id) or _drawn(plan) for plan in plans), officials)
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_secret_file(path, json.dumps(asdict(city), ensure_ascii=False, indent=1).encode())
+    text = json.dumps(asdict(city), ensure_ascii=False, indent=1).encode()
+    write_secret_file(path, text, replace=True)
     return city
 
 
-def _with_sm2_key(partner_id: str, name: str, *, replay: bool) -> SamplePartner:
-    pem = Sm2PrivateKey.generate().to_pem().decode()
-    return SamplePartner(partner_id, name, "v1s2", f"{partner_id}-sm2-1", None, pem, replay)
+def _drawn(plan: Plan) -> SamplePartner:
+    secret = pem = None
+    if plan.scheme == "v1s2":
+        pem = Sm2PrivateKey.generate().to_pem().decode()
+    else:
+        secret = partners.new_webhook_secret()
+    return SamplePartner(
+        partner_id=plan.partner_id,
+        name=plan.name,
+        scheme=plan.scheme,
+        key_id=f"{plan.partner_id}-{plan.scheme}-1",
+        secret=secret,
+        private_key_pem=pem,
+        scenarios=list(plan.scenarios),
+        replay=plan.replay,
+    )
 
 
-def _with_secret(partner_id: str, name: str, *, replay: bool) -> SamplePartner:
-    secret = partners.new_webhook_secret()
-    return SamplePartner(partner_id, name, "v1", f"{partner_id}-hmac-1", secret, None, replay)
+async def settle(services: Services, city: City, kept: Path) -> list[dict[str, Any]]:
+    """Enter partners, citizens, consents and bindings. Returns `sign_ins.partners` of api.md.
 
-
-async def settle(services: Services, city: City) -> list[dict[str, Any]]:
-    """Enter partners, citizens, consents and bindings. Returns `sign_ins.partners` of api.md."""
+    `kept` is the partners' own file of binding tokens: who is bound there is not bound again.
+    """
+    bound = _bound_before(kept)
     async with services.db.transaction() as tx:
         known = {row["key_id"] for row in await tx.fetch("SELECT key_id FROM partner_key")}
         first_start = await tx.fetchval("SELECT min(created_at) FROM partner")
@@ -107,29 +143,48 @@ async def settle(services: Services, city: City) -> list[dict[str, Any]]:
             name: await citizens.create_or_get(tx, services.vault, "sandbox", name, services.clock)
             for name in CITIZENS
         }
-        entries: list[dict[str, Any]] = []
+        stand = {row["partner_id"] for row in await tx.fetch("SELECT partner_id FROM binding")}
         for partner in city.partners:
-            subjects: list[dict[str, Any]] = []
-            for name, citizen_id in people.items():
-                consent = await citizens.give_consent(
-                    tx, citizen_id, partner.partner_id, SCENARIO, consented_at
-                )
-                code = await citizens.new_binding_code(
-                    tx, citizen_id, consent.consent_id, partner.partner_id, services.clock
-                )
-                token = await citizens.exchange_code(
-                    tx, services.vault, partner.partner_id, code.code, name, services.clock
-                )
-                subjects.append(
-                    {
-                        "token": token,
-                        "citizen": name,
-                        "scenario": SCENARIO,
-                        "consent_from": to_text(consent.given_at),
-                    }
-                )
-            entries.append(_sign_in(partner, subjects))
-    return entries
+            if partner.partner_id not in bound or partner.partner_id not in stand:
+                subjects = await _bind(tx, services, partner, people, consented_at)
+                bound[partner.partner_id] = subjects
+    write_secret_file(kept, json.dumps(bound).encode(), replace=True)
+    return [_sign_in(partner, bound[partner.partner_id]) for partner in city.partners]
+
+
+def _bound_before(kept: Path) -> dict[str, list[dict[str, Any]]]:
+    return json.loads(kept.read_text("utf-8")) if kept.exists() else {}
+
+
+async def _bind(
+    tx: Tx,
+    services: Services,
+    partner: SamplePartner,
+    people: Mapping[str, UUID],
+    consented_at: datetime,
+) -> list[dict[str, Any]]:
+    """Everybody consents to the partner's scenarios; one binding token serves them all."""
+    subjects: list[dict[str, Any]] = []
+    for name, citizen_id in people.items():
+        for scenario in partner.scenarios:
+            consent = await citizens.give_consent(
+                tx, citizen_id, partner.partner_id, scenario, consented_at
+            )
+            code = await citizens.new_binding_code(
+                tx, citizen_id, consent.consent_id, partner.partner_id, services.clock
+            )
+            token = await citizens.exchange_code(
+                tx, services.vault, partner.partner_id, code.code, name, services.clock
+            )
+            subjects.append(
+                {
+                    "token": token,
+                    "citizen": name,
+                    "scenario": scenario,
+                    "consent_from": to_text(consent.given_at),
+                }
+            )
+    return subjects
 
 
 async def _enter_partner(
@@ -140,8 +195,8 @@ async def _enter_partner(
         tx,
         partner.partner_id,
         partner.name,
-        required_scheme="v1s2" if partner.scheme == "v1s2" else "v1",
-        scenarios=[SCENARIO],
+        required_scheme=partner.scheme,
+        scenarios=partner.scenarios,
         now=now,
         replay=partner.replay,
     )
@@ -155,7 +210,7 @@ async def _enter_partner(
         services.vault,
         partner.partner_id,
         partner.key_id,
-        scheme="v1s2" if partner.scheme == "v1s2" else "v1",
+        scheme=partner.scheme,
         valid_from=now,
         secret=partner.secret,
         public_key=None if public_key is None else public_key.to_bytes(),
@@ -173,6 +228,6 @@ def _sign_in(partner: SamplePartner, subjects: list[dict[str, Any]]) -> dict[str
         "scheme": partner.scheme,
         "key_id": partner.key_id,
         **key,
-        "scenarios": [SCENARIO],
+        "scenarios": partner.scenarios,
         "subjects": subjects,
     }

@@ -120,7 +120,7 @@ async def _record_a_trip_that_never_was(services: Services, sign_in: dict[str, A
         "specversion": "1.0",
         "id": f"forged-{secrets.token_hex(8)}",
         "source": "/gates",
-        "type": city.SCENARIO,
+        "type": city.METRO,
         "time": to_text(services.clock.now()),
         "subject": sign_in["subjects"][0]["token"],
         "data": {"distance_m": 30_000},

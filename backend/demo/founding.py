@@ -47,7 +47,8 @@ async def found(
 ) -> list[dict[str, Any]]:
     """Enter the sample city and enact its programme. Returns `sign_ins.partners`."""
     async with open_services(installation) as (services, client):
-        partners = await city.settle(services, holdings)
+        kept = services.settings.var / "demo" / "bindings.json"
+        partners = await city.settle(services, holdings, kept)
         show("✓", f"示例城市:{len(partners)} 家合作平台,{len(city.CITIZENS)} 位已授权市民")
         await programme.enact(services, client, holdings)
         show("✓", "方法学与激励规则经两位审批人用各自密钥签名,已在链上生效")

@@ -15,7 +15,7 @@ from typing import Any
 
 import httpx
 
-from backend.demo.city import SCENARIO
+from backend.demo.city import METRO
 from backend.demo.forgery import Forger
 from backend.flows.verify_receipt import verify_receipt
 from backend.partner_client import Credentials, PartnerDoor
@@ -98,7 +98,7 @@ class Tour:
         self.token = str(login["access_token"])
         consent = self._post(
             "/miniapp/v1/consents",
-            {"partner_id": self.credentials.partner_id, "scenario": SCENARIO},
+            {"partner_id": self.credentials.partner_id, "scenario": METRO},
         )
         self.subject = self._door().bind(str(consent["binding_code"]), name)
         return {"citizen": name}
@@ -212,7 +212,7 @@ class Tour:
             "specversion": "1.0",
             "id": f"tour-{secrets.token_hex(8)}",
             "source": "/gates",
-            "type": SCENARIO,
+            "type": METRO,
             "time": ended.isoformat(timespec="seconds"),
             "subject": subject,
             "data": {"distance_m": distance_m},

@@ -37,7 +37,8 @@ def make_router(services: Services, terms: Terms, gate: Gate) -> APIRouter:
     router = APIRouter(prefix="/partner/v1/{partner_id}", tags=["partner"])
     _add_events(router, services, terms, gate)
     _add_bindings(router, services, gate)
-    _add_reading(router, services, gate, terms.states_of)
+    _add_event(router, services, gate, terms.states_of)
+    _add_uploads(router, services, gate, terms.states_of)
     return router
 
 
@@ -104,7 +105,7 @@ def _add_bindings(router: APIRouter, services: Services, gate: Gate) -> None:
         return _json({"binding_token": token}, 201)
 
 
-def _add_reading(router: APIRouter, services: Services, gate: Gate, states_of: StatesOf) -> None:
+def _add_event(router: APIRouter, services: Services, gate: Gate, states_of: StatesOf) -> None:
     @router.get(
         "/events/{event_id:path}",
         response_class=Response,
@@ -141,6 +142,8 @@ def _add_reading(router: APIRouter, services: Services, gate: Gate, states_of: S
             states = await states_of(tx, [row["evidence_id"]])
         return _json(_event_status(row, states[row["evidence_id"]]))
 
+
+def _add_uploads(router: APIRouter, services: Services, gate: Gate, states_of: StatesOf) -> None:
     @router.get(
         "/uploads/{upload_id}",
         response_class=Response,

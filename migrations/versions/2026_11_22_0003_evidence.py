@@ -142,6 +142,6 @@ def downgrade() -> None:
     """Drop everything this revision made; for an empty installation only."""
     op.execute("SET LOCAL lock_timeout = '5s'")
     op.execute("DROP FUNCTION evidence_open_day(date)")
-    for name in "decision rejection evidence_key evidence_body evidence upload".split():
+    for name in ["decision", "rejection", "evidence_key", "evidence_body", "evidence", "upload"]:
         op.execute(f"DROP TABLE {name}")
     op.execute("DROP SCHEMA evidence_days")

@@ -1,4 +1,4 @@
-"""`tanhui chain deploy|status`: the contracts and what stands open on the way to them."""
+"""`tanhui chain deploy|status|repost`: the contracts, and what is open or refused there."""
 
 import asyncio
 import json
@@ -28,6 +28,32 @@ def register(app: typer.Typer) -> None:
     ) -> None:
         """Show the node, the contracts, and transactions that are not final."""
         _run(_status, as_json)
+
+    @chain.command()
+    def repost(  # pyright: ignore[reportUnusedFunction] — Typer keeps it
+        batch_id: str = typer.Argument(help="The batch id, 64 hex digits."),
+    ) -> None:
+        """Send a batch that the chain refused once more, after its cause was removed."""
+        from backend.commands.audit import run_on_chain
+        from backend.flows.repost_batch import NotRefused, repost_batch
+        from backend.kit.clock import SystemClock
+
+        try:
+            identity = bytes.fromhex(batch_id.removeprefix("0x"))
+        except ValueError as error:
+            raise typer.BadParameter("a batch id is 64 hex digits") from error
+        try:
+            state, reason = asyncio.run(
+                run_on_chain(
+                    lambda db, access: repost_batch(db, access, identity, SystemClock().now())
+                )
+            )
+        except NotRefused as error:
+            typer.echo(f"chain: {error}", err=True)
+            raise typer.Exit(1) from error
+        typer.echo(state if reason is None else f"{state}: {reason}")
+        if state == "refused":
+            raise typer.Exit(1)
 
 
 def _run(work: Any, as_json: bool) -> None:

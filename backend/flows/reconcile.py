@@ -117,7 +117,7 @@ async def _read_snapshot(db: Database) -> _Snapshot:
         report.differences += await _ledger_against_log(tx)
         posted, moving = await _posted_sums(tx, report)
         cut_open = await tx.fetchval(
-            "SELECT EXISTS (SELECT FROM post_cut WHERE settled_at IS NULL)"
+            "SELECT EXISTS (SELECT FROM chain_batch WHERE state = 'prepared')"
         )
         root = await _recomputed_root(tx, report)
     return _Snapshot(report, posted, moving, cut_open, root)
@@ -213,10 +213,10 @@ async def _posted_sums(tx: Tx, report: Reconciliation) -> tuple[Sums, Sums]:
         if row["state"] == "refused":
             report.refused_count += 1
             report.differences.append(_refusal(row))
-            if row["leaf_to"] <= report.posted_size:
-                _add(posted, row, -1)
         else:
             _add(moving, row, 1)
+        if row["leaf_to"] <= report.posted_size:
+            _add(posted, row, -1)  # Refused, or sent again after a refusal: not there yet.
     block = await tx.fetchval(
         """SELECT max(t.block) FROM chain_batch b JOIN chain_tx t USING (tx_id)
            WHERE b.leaf_to <= $1""",

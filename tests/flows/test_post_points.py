@@ -21,9 +21,11 @@ from backend.chain.contracts import (
     selector,
 )
 from backend.flows.anchor_log import LogForked, anchor_log
+from backend.flows.audit_batch import audit_batch
 from backend.flows.deploy_chain import access_chain
 from backend.flows.post_points import post_points
 from backend.flows.reconcile import reconcile
+from backend.flows.repost_batch import NotRefused, repost_batch
 from backend.kit.db import Database
 from tests.chain.support import NodeProcess, executed
 from tests.flows.chain_world import (
@@ -153,6 +155,31 @@ async def test_an_exceeded_budget_is_refused_with_its_figures(
         (row,) = await world.rows("SELECT refused_reason FROM chain_batch")
         assert row["refused_reason"].endswith(", 9, 0, 10)")
         assert row["refused_reason"].startswith("CarbonPointsBudgetExceeded(")
+
+
+async def test_a_refused_batch_goes_through_once_its_cause_is_gone(
+    db: Database, node: NodeProcess
+) -> None:
+    async with chain_world(db, node, cap=9) as world:
+        await world.award([(1, 10)])
+        await world.seal_transfers()
+        await post_points(world.db, world.access, NOW)
+        await world.award([(2, 4)])
+        await world.seal_transfers()
+        await post_points(world.db, world.access, NOW)
+        (row,) = await world.rows("SELECT batch_id FROM chain_batch WHERE state = 'refused'")
+        again = await repost_batch(world.db, world.access, row["batch_id"], NOW)
+        assert again[0] == "refused"
+        assert not (await reconcile(world.db, world.access)).holds
+
+        await world.fund(100)
+        assert await repost_batch(world.db, world.access, row["batch_id"], NOW) == ("final", None)
+        assert await balances(world, 1, 2) == [(10, 0, 0), (4, 0, 0)]
+        assert (await reconcile(world.db, world.access)).differences == []
+        assert (await audit_batch(world.db, world.access, row["batch_id"])).differences == []
+        with pytest.raises(NotRefused):
+            await repost_batch(world.db, world.access, row["batch_id"], NOW)
+        assert await balances(world, 1) == [(10, 0, 0)]
 
 
 async def test_kills_of_the_node_post_nothing_twice_and_lose_nothing(world: ChainWorld) -> None:

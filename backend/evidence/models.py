@@ -39,6 +39,7 @@ class Upload(SQLModel, table=True):
     __table_args__ = (
         UniqueConstraint("partner_id", "webhook_id", name="upload_webhook_key"),
         CheckConstraint("octet_length(request_digest) = 32"),
+        Index("upload_received_idx", "partner_id", "received_at"),
     )
 
     upload_id: UUID = Field(primary_key=True)

@@ -2,7 +2,7 @@
 
 import re
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
 from typing import Protocol
 from zoneinfo import ZoneInfo
@@ -86,6 +86,14 @@ def city_day(instant: datetime, city_tz: str) -> date:
     if instant.tzinfo is None:
         raise ValueError("a naive time has no civil date in the city")
     return instant.astimezone(_zone(city_tz)).date()
+
+
+def day_bounds(day: date, city_tz: str) -> tuple[datetime, datetime]:
+    """The first instant of a civil day of the city and that of the next, in UTC."""
+    zone = _zone(city_tz)
+    starts = (datetime.combine(each, time.min, zone) for each in (day, day + timedelta(days=1)))
+    start, end = (each.astimezone(UTC) for each in starts)
+    return start, end
 
 
 def day_number(day: date) -> int:

@@ -133,3 +133,55 @@ class TrustRow(SQLModel, table=True):
     document: bytes = Field(sa_column=_bytes())
     signature: str | None = Field(default=None, sa_column=_text())
     published_at: datetime = Field(sa_column=_instant())
+
+
+class StatementRow(SQLModel, table=True):
+    """What a partner's events of one city_day come to: how many were received, and their root."""
+
+    __tablename__ = "statement"  # pyright: ignore[reportAssignmentType]
+    __table_args__ = (
+        CheckConstraint("count >= 0"),
+        CheckConstraint("octet_length(root) = 32"),
+    )
+
+    partner_id: str = Field(sa_column=Column(Text, primary_key=True))
+    day: date = Field(primary_key=True)
+    count: int = Field(sa_column=Column(BigInteger, nullable=False))
+    root: bytes = Field(sa_column=_bytes())
+    closed_at: datetime = Field(sa_column=_instant())
+
+
+class StatementPartRow(SQLModel, table=True):
+    """Up to 1,024 event digests of a statement, ascending, one after another; their own root.
+
+    `first_digest` is the least of them, by which the part of a digest is found.
+    """
+
+    __tablename__ = "statement_part"  # pyright: ignore[reportAssignmentType]
+    __table_args__ = (
+        CheckConstraint("n >= 0"),
+        CheckConstraint("octet_length(first_digest) = 32"),
+        CheckConstraint(
+            "octet_length(digests) BETWEEN 32 AND 32768 AND octet_length(digests) % 32 = 0"
+        ),
+        CheckConstraint("octet_length(root) = 32"),
+    )
+
+    partner_id: str = Field(sa_column=Column(Text, primary_key=True))
+    day: date = Field(primary_key=True)
+    n: int = Field(primary_key=True, sa_column_kwargs={"autoincrement": False})
+    first_digest: bytes = Field(sa_column=_bytes())
+    digests: bytes = Field(sa_column=_bytes())
+    root: bytes = Field(sa_column=_bytes())
+
+
+class CosignatureRow(SQLModel, table=True):
+    """The partner's own SM2 signature (DER) over a statement's text. The first one stands."""
+
+    __tablename__ = "cosignature"  # pyright: ignore[reportAssignmentType]
+
+    partner_id: str = Field(sa_column=Column(Text, primary_key=True))
+    day: date = Field(primary_key=True)
+    key_id: str = Field(sa_column=Column(Text, nullable=False))
+    signature: bytes = Field(sa_column=_bytes())
+    cosigned_at: datetime = Field(sa_column=_instant())

@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import NamedTuple
 from uuid import UUID
 
 import asyncpg  # pyright: ignore[reportMissingTypeStubs] - it ships none
@@ -47,14 +48,13 @@ class Counts:
     points: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class _Quantified:
-    """An event with its reduction and the rules that may pay for it."""
+class _Quantified(NamedTuple):
+    """An event with its reduction, and the rules that may pay with the counters they read."""
 
     row: EvidenceRow
     method: methodology.Method
     quantity: methodology.Quantified
-    rules: list[RuleInForce]
+    rules: list[tuple[RuleInForce, dict[str, CounterKey]]]
 
 
 @dataclass(slots=True)
@@ -184,7 +184,7 @@ async def _award_rows(
     decided = _Decided()
     quantified = _quantify(rows, methods, rules, now, decided)
     purses = await incentive.open_purses(
-        tx, {_budget(q.row, rule) for q in quantified for rule in q.rules}, exact=exact
+        tx, {_budget(q.row, rule) for q in quantified for rule, _ in q.rules}, exact=exact
     )
     await lock_people(tx, {row.citizen_id for row in rows})
     states = await evidence.states_of(tx, [row.evidence_id for row in rows])
@@ -195,7 +195,7 @@ async def _award_rows(
     due = [q for q in quantified if q.row.evidence_id not in known]
     decided.decisions = [d for d in decided.decisions if d.evidence_id not in known]
     book = await incentive.read_counters(
-        tx, (key for q in due for rule in q.rules for key in _counter_keys(q.row, rule).values())
+        tx, (key for q in due for _, keys in q.rules for key in keys.values())
     )
     ids = iter(new_ids(2 * sum(len(q.rules) for q in due)))
     for q in sorted(due, key=lambda q: (q.row.occurred_at, q.row.evidence_id)):
@@ -203,7 +203,7 @@ async def _award_rows(
         if since is None or q.row.occurred_at < since:
             decided.decisions.append(_refusal(q.row, "consent-withdrawn", now, q))
             continue
-        reasons = [_award_one(q, rule, book, purses, ids, decided) for rule in q.rules]
+        reasons = [_award_one(q, *rule, book, purses, ids, decided) for rule in q.rules]
         refused = None if None in reasons else reasons[0]
         decided.decisions.append(_decision(q, refused, now))
     purses.check()
@@ -232,7 +232,8 @@ def _quantify(
             if isinstance(quantity, methodology.Refused):
                 decided.decisions.append(_refusal(row, quantity.reason, now))
                 continue
-            q = _Quantified(row, method, quantity, in_force[row.city_day])
+            found = [(rule, _counter_keys(row, rule)) for rule in in_force[row.city_day]]
+            q = _Quantified(row, method, quantity, found)
             if q.rules:
                 quantified.append(q)
             else:
@@ -243,6 +244,7 @@ def _quantify(
 def _award_one(
     q: _Quantified,
     in_force: RuleInForce,
+    keys: dict[str, CounterKey],
     book: CounterBook,
     purses: Purses,
     ids: Iterator[UUID],
@@ -250,7 +252,6 @@ def _award_one(
 ) -> str | None:
     """Apply one programme's rule to one event; the reason if it pays nothing because of it."""
     row, rule = q.row, in_force.rule
-    keys = _counter_keys(row, in_force)
     data = row.data or {}
     counters = {name: book.read(keys[name]) for name in rule.needs.counters}
     reduction = incentive.Reduction(

@@ -2,14 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from backend.incentive.document import Cap, Rule, RuleRow
 from backend.kit.expr import ExprError
 from backend.kit.needs import INTEGER_MAX, Value, fits_leaf, pick
 
 
-@dataclass(frozen=True, slots=True)
-class RulePaid:
+class RulePaid(NamedTuple):
     """What the table gives: ids of the paid rows in document order and the sum of their points.
 
     `inputs` are the event's values that the rule declared.
@@ -27,8 +27,7 @@ class RuleRefused:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class Reduction:
+class Reduction(NamedTuple):
     """What every rule is given of the quantified reduction (formats.md §9)."""
 
     reduction_mg: int

@@ -1,8 +1,8 @@
 """Awards as stored: everything that a receipt shows and that an auditor needs to redo them."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from datetime import date, datetime
+from typing import NamedTuple
 from uuid import UUID
 
 import msgspec
@@ -42,8 +42,7 @@ _COLUMNS = (
 _encode = msgspec.json.Encoder().encode
 
 
-@dataclass(frozen=True, slots=True)
-class Award:
+class Award(NamedTuple):
     """One event × one programme. `amount` is in whole points after caps; 0 has no transfer.
 
     `used_before` are the points already awarded in each cap's window, in the rule's order.

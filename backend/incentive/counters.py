@@ -66,8 +66,8 @@ async def read_counters(tx: Tx, keys: Iterable[CounterKey]) -> CounterBook:
 async def write_counters(tx: Tx, book: CounterBook) -> None:
     """Store what changed, in the commit of the awards that changed it."""
     people: dict[tuple[str, str, str], list[UUID]] = {}
-    for citizen_id, *counter in book.changed:
-        people.setdefault(tuple(counter), []).append(citizen_id)
+    for citizen_id, programme_id, name, period in book.changed:
+        people.setdefault((programme_id, name, period), []).append(citizen_id)
     for counter, citizen_ids in sorted(people.items()):
         await tx.execute(
             """INSERT INTO counter (citizen_id, programme_id, name, period, value)
@@ -102,4 +102,3 @@ async def backfill_counters(tx: Tx, programme_id: str, names: Sequence[str]) -> 
 def counted(name: str, amount: int) -> int:
     """What one award adds to the named counter."""
     return amount if name.startswith("points_") else 1
-

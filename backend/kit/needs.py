@@ -103,6 +103,8 @@ def read_needs(document: object, *, reserved: frozenset[str] = frozenset()) -> N
 def pick(types: Mapping[str, ExprType], values: Mapping[str, object]) -> dict[str, Value] | None:
     """The declared values out of `values`; None if one is absent, null or of another type."""
     picked: dict[str, Value] = {}
+    if not types:
+        return picked
     for name, type_name in types.items():
         value = values.get(name)
         if type(value) is not _TYPES[type_name]:

@@ -7,13 +7,13 @@ balances and lots both follow from the journal alone, whatever order it is read 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
+from typing import NamedTuple
 from uuid import UUID
 
 from backend.ledger import chart
 
 
-@dataclass(frozen=True, slots=True)
-class Posting:
+class Posting(NamedTuple):
     """`amount` > 0 whole points from one account to another; `expiry_month` is the lot moved."""
 
     source: str
@@ -23,8 +23,7 @@ class Posting:
     expiry_month: date | None
 
 
-@dataclass(frozen=True, slots=True)
-class PointAward:
+class PointAward(NamedTuple):
     """Points to be issued to a person: the transfer's id is made by the caller."""
 
     transfer_id: UUID

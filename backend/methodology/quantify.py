@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from backend.kit.expr import ExprError
 from backend.kit.needs import INTEGER_MAX, Value, fits_leaf, pick
@@ -10,8 +11,7 @@ from backend.methodology.document import Method
 _NOTHING: Mapping[str, object] = {}
 
 
-@dataclass(frozen=True, slots=True)
-class Quantified:
+class Quantified(NamedTuple):
     """A reduction with every value it came from, besides the document's own parameters."""
 
     reduction_mg: int

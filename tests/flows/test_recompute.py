@@ -1,10 +1,13 @@
 """Recomputing finds what was planted wrong, by name, and nothing where nothing is wrong."""
 
+import asyncio
 from datetime import date
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
+from backend.cli import build
 from backend.kit.clock import FixedClock
 from backend.kit.db import Database
 from backend.kit.vault import Vault
@@ -92,8 +95,6 @@ async def test_a_row_planted_wrong_is_named(
 
 
 async def test_it_holds_while_awards_pour_in(world: World) -> None:
-    import asyncio
-
     async def pour() -> None:
         for n in range(8):
             await world.record(*[trip(p, distance_m=3_000, minute=30 + n) for p in range(2)])
@@ -104,3 +105,30 @@ async def test_it_holds_while_awards_pour_in(world: World) -> None:
         assert (await world.recomputed()).differences == []
     await pouring
     assert len(await rows(world.db, "SELECT 1 FROM award")) == 26
+
+
+async def test_the_command_says_what_differs_and_exits_1(
+    world: World,
+    owner: Database,
+    url_of: Any,
+    settings: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", url_of("app"))
+    monkeypatch.setenv("TANHUI_PROFILE", "test")
+    monkeypatch.setenv("TANHUI_VAR", str(settings.var))
+
+    def run(*options: str) -> Any:
+        return CliRunner().invoke(build("recompute"), ["recompute", *options])
+
+    sound = await asyncio.to_thread(run, "--from", "2026-11-01", "--to", "2026-11-30")
+    assert (sound.exit_code, sound.stdout) == (
+        0,
+        "awards recomputed 10, erased 0\ndifferences 0\n",
+    )
+    async with owner.transaction() as tx:
+        await tx.execute("UPDATE counter SET value = value + 1 WHERE name = 'points_year'")
+    wrong = await asyncio.to_thread(run, "--sample", "3", "--seed", "1")
+    assert wrong.exit_code == 1
+    assert "counters-equal-awards" in wrong.stdout
+    assert "awards recomputed 3" in wrong.stdout

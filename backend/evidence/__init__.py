@@ -11,6 +11,7 @@ from backend.evidence.events import (
     event_digest,
     read_upload,
 )
+from backend.evidence.receiving import close_day, digests_received, hold_day
 from backend.evidence.service import (
     BODY_COLUMNS,
     EVIDENCE_COLUMNS,
@@ -53,12 +54,15 @@ __all__ = [
     "Rejected",
     "SchemaNotSupported",
     "Upload",
+    "close_day",
     "compile_schema",
     "decide",
+    "digests_received",
     "event_digest",
     "fates_of",
     "find_events",
     "find_upload",
+    "hold_day",
     "load_evidence",
     "load_upload",
     "read_upload",

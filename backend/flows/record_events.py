@@ -1,7 +1,7 @@
 """signed event → evidence: what a partner signed becomes durable before it is answered."""
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 from uuid import UUID
@@ -12,7 +12,7 @@ from backend import citizens, evidence
 from backend.evidence import Accepted, Event, Recorded, Rejected, Upload
 from backend.kit import outbox
 from backend.kit.canonical import NotJson
-from backend.kit.clock import Clock
+from backend.kit.clock import Clock, city_day
 from backend.kit.db import Database, Tx
 from backend.kit.ids import new_id, new_ids
 from backend.kit.logs import log
@@ -119,7 +119,9 @@ async def record_events(
     for _ in range(ATTEMPTS_MAX):
         try:
             async with db.transaction() as tx:
-                return await _record(tx, vault, terms, partner, upload, read, careful=careful)
+                return await _record(
+                    tx, vault, clock, terms, partner, upload, read, careful=careful
+                )
         except evidence.IdentityTaken:
             continue
         except evidence.PoisonRow as error:
@@ -136,6 +138,7 @@ async def record_events(
 async def _record(
     tx: Tx,
     vault: Vault,
+    clock: Clock,
     terms: Terms,
     partner: Partner,
     upload: Upload,
@@ -153,6 +156,7 @@ async def _record(
                 webhook_id=upload.webhook_id,
             )
         return earlier.answer
+    upload = await _on_an_open_day(tx, clock, terms, upload)
     judged = await _judge(tx, terms, partner, upload, read)
     poisoned = await evidence.store_events(tx, vault, upload, judged.accepted, careful=careful)
     if poisoned:
@@ -175,6 +179,20 @@ async def _record(
         rejected=len(judged.rejected),
     )
     return answer
+
+
+async def _on_an_open_day(tx: Tx, clock: Clock, terms: Terms, upload: Upload) -> Upload:
+    """The upload, received on a day that is not closed before this commit.
+
+    Who waited past midnight, for a twin or for the day's closing, is received on the new day.
+    """
+    while True:
+        day = city_day(upload.received_at, terms.city_tz)
+        await evidence.hold_day(tx, upload.partner_id, day)
+        now = clock.now()
+        if city_day(now, terms.city_tz) == day:
+            return upload
+        upload = replace(upload, received_at=now)
 
 
 @dataclass(slots=True)

@@ -1,14 +1,15 @@
 """Who can check: the log of committed rows, its signed heads, receipts, and what a check judges.
 
 `leaves`, `merkle`, `checkpoint`, `trust` and `receipt` are the formats as pure functions; `verify`
-and `onchain` judge a receipt; the functions below keep the log in the database.
+and `onchain` judge a receipt; `statements` keeps the days that partners co-sign; the functions
+below keep the log in the database.
 """
 
-from backend.proof import checkpoint, leaves, merkle, onchain, receipt, trust, verify
+from backend.proof import checkpoint, leaves, merkle, onchain, receipt, statements, trust, verify
 from backend.proof.fields import ACT_BATCH_KIND
 from backend.proof.onchain import ChainFault, ChainReader, ChainTx, ChainTxReceipt, Enacted
 from backend.proof.queue import become_sealer, count_waiting, forget, queue, set_aside, waiting
-from backend.proof.receipt import Anchor, Form, Posted, Receipt, ReceiptError
+from backend.proof.receipt import Anchor, Form, Posted, Receipt, ReceiptError, StatementOrigin
 from backend.proof.service import (
     Checkpoint,
     LeafRow,
@@ -31,6 +32,7 @@ from backend.proof.service import (
     size,
 )
 from backend.proof.shape import ShapeError
+from backend.proof.statements import Cosignature, Statement
 from backend.proof.trust import Trust, TrustError
 from backend.proof.verdicts import STEPS, Outcome, Step, StepFailed, StepVerdict, Verdict
 
@@ -43,6 +45,7 @@ __all__ = [
     "ChainTx",
     "ChainTxReceipt",
     "Checkpoint",
+    "Cosignature",
     "Enacted",
     "Form",
     "LeafRow",
@@ -53,6 +56,8 @@ __all__ = [
     "Receipt",
     "ReceiptError",
     "ShapeError",
+    "Statement",
+    "StatementOrigin",
     "Step",
     "StepFailed",
     "StepVerdict",
@@ -84,6 +89,7 @@ __all__ = [
     "set_aside",
     "sign_checkpoint",
     "size",
+    "statements",
     "trust",
     "verify",
     "waiting",

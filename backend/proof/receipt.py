@@ -12,7 +12,7 @@ from backend.kit.canonical import (
     loads_strict,
 )
 from backend.proof import leaves, merkle, shape
-from backend.proof.encoding import b64_strict
+from backend.proof.encoding import b64, b64_strict
 from backend.proof.fields import ORIGINS
 
 FORMAT = "tanhui-receipt-v1"
@@ -90,9 +90,11 @@ def build_receipt(
     posted: Posted | None,
     method: dict[str, Any] | None,
     rule: dict[str, Any] | None,
-    origin: str,
+    origin: str | StatementOrigin,
 ) -> bytes:
     """The bytes of a receipt. A share form hides the last three fields and leaves `posted` out.
+
+    `origin` is a kind, or the path to the partner's statement (full form only).
 
     Raises `ReceiptError` when the result is not a receipt (too large, a bad part).
     """
@@ -131,7 +133,7 @@ def build_receipt(
             "block": posted.block,
         },
         "documents": {"method": method, "rule": rule},
-        "origin": {"kind": origin},
+        "origin": _origin(origin),
     }
     try:
         data = dumps(document)
@@ -139,6 +141,19 @@ def build_receipt(
         raise ReceiptError(f"a part is not canonical JSON: {error.reason}") from error
     parse_receipt(data)
     return data
+
+
+def _origin(origin: str | StatementOrigin) -> dict[str, Any]:
+    if isinstance(origin, str):
+        return {"kind": origin}
+    return {
+        "kind": "statement",
+        "day": origin.day,
+        "count": origin.count,
+        "index": origin.index,
+        "path": [step.hex() for step in origin.path],
+        "signature": b64(origin.signature),
+    }
 
 
 def parse_receipt(data: bytes) -> Receipt:

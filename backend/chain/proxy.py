@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, cast
 
 from backend.chain.client import ChainClient, RpcError
+from backend.chain.shapes import parse_json
 
 CALL_GAS_MAX = 5_000_000
 LOGS_BLOCKS_MAX = 1_000
@@ -78,8 +79,8 @@ class RpcProxy:
         if len(body) > BODY_BYTES_MAX:
             return _dump(_error(None, -32600, f"a request has at most {BODY_BYTES_MAX} bytes"))
         try:
-            request: Any = json.loads(body)
-        except (ValueError, RecursionError):
+            request: Any = parse_json(body)
+        except ValueError:
             return _dump(_error(None, -32700, "parse error"))
         if not isinstance(request, list):
             answer = await self._answer(request)

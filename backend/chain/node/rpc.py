@@ -18,7 +18,7 @@ from backend.chain.node.engine import (
     revert_error,
 )
 from backend.chain.node.store import Store
-from backend.chain.shapes import is_list, is_object
+from backend.chain.shapes import is_list, is_object, parse_json
 from backend.kit.logs import log
 
 CALL_GAS_MAX = 50_000_000
@@ -63,8 +63,8 @@ class Rpc:
     async def handle(self, body: bytes) -> bytes:
         """Answer one request body: an object or a batch. Never raises on bad input."""
         try:
-            request = json.loads(body)
-        except (ValueError, RecursionError):
+            request = parse_json(body)
+        except ValueError:
             return _dump(_error(None, NodeError(-32700, "parse error")))
         if not is_list(request):
             answer = await self._answer(request)

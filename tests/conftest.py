@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import asyncpg
@@ -22,6 +23,7 @@ from backend.kit.db import Database, Tx
 from backend.kit.migrate import migrate
 from backend.kit.pg import Role, Server, attach
 from backend.kit.settings import Settings
+from tests.journeys.installation import Demo, free_port
 
 ROOT = Path(__file__).parent.parent
 TEMPLATE_LOCK = 0x74656D70  # "temp"
@@ -162,3 +164,13 @@ def real_data() -> Path:
     if os.environ.get("CI") == "true":
         pytest.fail(f"{reason}, and CI=true makes the real data compulsory")
     pytest.skip(f"real data: {reason}")
+
+
+@pytest.fixture(scope="session")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Demo, dict[str, Any]]]:
+    """One running demo installation for all journeys and outside checks, and what it told."""
+    installation = Demo(tmp_path_factory.mktemp("demo") / "var", free_port())
+    try:
+        yield installation, installation.start()
+    finally:
+        installation.stop()

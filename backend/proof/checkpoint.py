@@ -30,13 +30,20 @@ class SignatureLine:
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """A parsed note. `text` is what is signed."""
+    """A note whose text is read. `text` is what is signed, `tail` the signature lines, unread."""
 
     text: bytes
     origin: str
     size: int
     root: bytes
-    signatures: tuple[SignatureLine, ...]
+    tail: str
+
+    @property
+    def signatures(self) -> tuple[SignatureLine, ...]:
+        """The signature lines. Raises `NoteError`."""
+        if not self.tail.endswith("\n"):
+            raise NoteError("a note ends with signature lines")
+        return tuple(parse_signature_line(line) for line in self.tail[:-1].split("\n"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,10 +114,13 @@ def build_note(text: bytes, lines: Sequence[str]) -> str:
 
 
 def parse_note(note: str) -> Note:
-    """Read a note strictly. Raises `NoteError`; no signature has been checked afterwards."""
+    """Read a note's text strictly. Raises `NoteError`; the signature lines stay unread.
+
+    A bad signature line is the checkpoint's fault, not the path's that leads to its root.
+    """
     head, gap, tail = note.partition("\n\n")
     lines = head.split("\n")
-    if not gap or len(lines) != 3 or not tail.endswith("\n"):
+    if not gap or len(lines) != 3:
         raise NoteError("a note is three lines, an empty one, and signature lines")
     origin, size_text, root_text = lines
     if not origin or not _SIZE.fullmatch(size_text) or int(size_text) > INTEGER_MAX:
@@ -121,8 +131,7 @@ def parse_note(note: str) -> Note:
         raise NoteError("a checkpoint's root is not strict base64") from error
     if len(root) != 32:
         raise NoteError("a checkpoint's root is not 32 bytes")
-    signatures = tuple(parse_signature_line(line) for line in tail[:-1].split("\n"))
-    return Note((head + "\n").encode(), origin, int(size_text), root, signatures)
+    return Note((head + "\n").encode(), origin, int(size_text), root, tail)
 
 
 def check_note(
@@ -137,7 +146,8 @@ def check_note(
         raise NoteError(f"the origin line is {note.origin[:100]!r}, trusted is {origin!r}")
     used: set[bytes] = set()
     issuers = 0
-    for line in note.signatures:
+    signatures = note.signatures
+    for line in signatures:
         key = _key_of(line, note.size, keys)
         if key.public_key in used:
             raise NoteError(f"the key {line.name!r} signs twice")
@@ -147,7 +157,7 @@ def check_note(
         issuers += key.role == "issuer"
     if issuers == 0:
         raise NoteError("no key of the issuer signed")
-    return tuple(line.name for line in note.signatures)
+    return tuple(line.name for line in signatures)
 
 
 def _key_of(line: SignatureLine, size: int, keys: Sequence[CheckpointKey]) -> CheckpointKey:

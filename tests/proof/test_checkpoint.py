@@ -131,4 +131,4 @@ def test_spare_bits_of_base64_are_zero() -> None:
     alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
     other = blob[:-2] + alphabet[alphabet.index(blob[-2]) + 1] + "="
     with pytest.raises(NoteError, match="base64"):
-        checkpoint.parse_note(note.replace(blob, other))
+        _ = checkpoint.parse_note(note.replace(blob, other)).signatures

@@ -81,16 +81,7 @@ async def _award_one(session: AsyncSession, row: EvidenceRow) -> None:
         counter.value += amount
     now = datetime.now(UTC)
     transfer_id = new_id()
-    session.add(
-        Decision(
-            evidence_id=row.evidence_id,
-            state="awarded",
-            method_id=method.id,
-            method_version=method.version,
-            reduction_mg=quantity.reduction_mg,
-            decided_at=now,
-        )
-    )
+    session.add(_decision(row, method, quantity.reduction_mg, now))
     session.add(
         AwardRow(
             award_id=new_id(),
@@ -123,6 +114,19 @@ async def _award_one(session: AsyncSession, row: EvidenceRow) -> None:
     if amount:
         await _post(session, row, rule, transfer_id, amount, now)
     await session.commit()
+
+
+def _decision(
+    row: EvidenceRow, method: methodology.Method, reduction_mg: int, now: datetime
+) -> Decision:
+    return Decision(
+        evidence_id=row.evidence_id,
+        state="awarded",
+        method_id=method.id,
+        method_version=method.version,
+        reduction_mg=reduction_mg,
+        decided_at=now,
+    )
 
 
 async def _counter(

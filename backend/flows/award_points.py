@@ -253,20 +253,20 @@ def _award_one(
     """Apply one programme's rule to one event; the reason if it pays nothing because of it."""
     row, rule = q.row, in_force.rule
     data = row.data or {}
-    counters = {name: book.read(keys[name]) for name in rule.needs.counters}
+    counted = {name: book.read(key) for name, key in keys.items()}
+    counters = {name: counted[name] for name in rule.needs.counters}
     reduction = incentive.Reduction(
         q.quantity.reduction_mg, row.scenario, row.evidence_level, q.method.status
     )
     paid = incentive.apply_rule(rule, reduction, data, {}, counters)
     if isinstance(paid, incentive.RuleRefused):
         return paid.reason
-    used_before = tuple(book.read(keys[f"points_{cap.window}"]) for cap in rule.caps)
+    used_before = tuple([counted[name] for name in rule.cap_counters])
     amount, cut_by = incentive.cut(rule.caps, paid.points_before_caps, used_before)
     if amount:
-        refusal = purses.refusal(_budget(row, in_force), amount)
+        refusal = purses.spend(_budget(row, in_force), amount)
         if refusal is not None:
             return refusal
-        purses.spend(_budget(row, in_force), amount)
     for name, key in keys.items():
         book.add(key, incentive.counted(name, amount))
     award_id, transfer_id = next(ids), next(ids)

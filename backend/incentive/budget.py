@@ -10,6 +10,7 @@ again the moment its transaction dies. What a purse still holds goes back when i
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
+from functools import lru_cache
 from uuid import UUID
 
 from backend.kit.db import Tx
@@ -22,6 +23,7 @@ BudgetKey = tuple[str, str]
 """(programme_id, period), the period being `total` or a year."""
 
 
+@lru_cache(maxsize=4096)
 def budget_period(kind: str, city_day: date) -> str:
     """The budget an activity is charged to: that of its own city day, however late it comes."""
     return "total" if kind == "total" else f"{city_day.year}"
@@ -54,18 +56,15 @@ class Purses:
     by_key: dict[BudgetKey, Purse]
     exact: bool
 
-    def refusal(self, key: BudgetKey, points: int) -> str | None:
-        """Why this budget does not pay, or None. It pays all of an award or nothing."""
+    def spend(self, key: BudgetKey, points: int) -> str | None:
+        """Charge one award, all of it; or nothing, and the reason why."""
         purse = self.by_key[key]
         if not purse.exists or purse.closed:
             return "budget-period-closed"
         if self.exact and points > purse.left - purse.spent:
             return "budget-exhausted"
+        purse.spent += points
         return None
-
-    def spend(self, key: BudgetKey, points: int) -> None:
-        """Charge one award."""
-        self.by_key[key].spent += points
 
     def check(self) -> None:
         """Raise LeaseShort if more was charged than is at hand."""

@@ -76,7 +76,10 @@ class Cap:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """A checked and compiled rule document. `digest` is H(CJ(document))."""
+    """A checked and compiled rule document. `digest` is H(CJ(document)).
+
+    `cap_counters` name the counter that each cap reads, in the order of `caps`.
+    """
 
     id: str
     version: int
@@ -88,6 +91,7 @@ class Rule:
     needs: Needs
     rows: tuple[RuleRow, ...]
     caps: tuple[Cap, ...]
+    cap_counters: tuple[str, ...]
     digest: bytes
     params: dict[str, Value] = field(repr=False)
 
@@ -97,9 +101,7 @@ class Rule:
 
     def counters(self) -> tuple[str, ...]:
         """Counters that its caps and its needs read."""
-        return tuple(
-            dict.fromkeys([*(f"points_{cap.window}" for cap in self.caps), *self.needs.counters])
-        )
+        return tuple(dict.fromkeys([*self.cap_counters, *self.needs.counters]))
 
 
 @lru_cache(maxsize=256)
@@ -119,6 +121,7 @@ def read_rule(document: bytes) -> Rule:
         raise DocumentError("bad-rule", "hit is first, unique or sum")
     needs = read_needs(doc["needs"], reserved=frozenset(GIVEN))
     day_from, day_to = window(doc)
+    caps = _caps(doc["caps"])
     return Rule(
         id=identifier(doc["id"], "bad-rule"),
         version=whole(doc["version"], "bad-rule", least=1, most=2**31 - 1),
@@ -129,7 +132,8 @@ def read_rule(document: bytes) -> Rule:
         hit=doc["hit"],
         needs=needs,
         rows=_rows(doc["rows"], {**needs.types(), **GIVEN}),
-        caps=_caps(doc["caps"]),
+        caps=caps,
+        cap_counters=tuple(f"points_{cap.window}" for cap in caps),
         digest=hashlib.new("sm3", document).digest(),
         params=needs.values(),
     )

@@ -7,6 +7,7 @@ balances and lots both follow from the journal alone, whatever order it is read 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
+from functools import lru_cache
 from typing import NamedTuple
 from uuid import UUID
 
@@ -59,6 +60,7 @@ class Movements:
             self.lots[lot] = self.lots.get(lot, 0) + (amount if filled else -amount)
 
 
+@lru_cache(maxsize=4096)
 def expiry_month_of(city_day: date, months: int) -> date:
     """The month whose end is the end of points earned on `city_day`, as its first day."""
     index = city_day.year * 12 + city_day.month - 1 + months

@@ -183,3 +183,16 @@ async def rows(db: Database, sql: str, *args: Any) -> list[Any]:
     """What a query finds."""
     async with db.transaction() as tx:
         return await tx.fetch(sql, *args)
+
+
+async def states(world: World) -> dict[Any, tuple[str, str | None]]:
+    """State and reason of every decision, by evidence."""
+    found = await rows(world.db, "SELECT * FROM decision")
+    return {row["evidence_id"]: (row["state"], row["reason"]) for row in found}
+
+
+async def amounts(world: World) -> list[int]:
+    """Points of every award, in the order they were made."""
+    return [
+        row["amount"] for row in await rows(world.db, "SELECT amount FROM award ORDER BY award_id")
+    ]

@@ -7,7 +7,7 @@ from backend import partners, proof
 from backend.chain import Deployment, recorded_deployments
 from backend.flows.seal_log import CHECKPOINT_KEY, CHECKPOINT_KEY_SUFFIX
 from backend.kit.canonical import loads_strict
-from backend.kit.clock import Clock, city_day
+from backend.kit.clock import Clock
 from backend.kit.db import Database
 from backend.kit.logs import log
 from backend.kit.problems import Problem
@@ -122,8 +122,7 @@ def _statement_keys(keys: Sequence[PublicKey], city_tz: str) -> list[dict[str, A
     """The keys partners co-sign statements with, by the city days they are valid on."""
     listed: list[dict[str, Any]] = []
     for key in keys:
-        from_day = city_day(key.valid_from, city_tz)
-        to_day = None if key.valid_to is None else city_day(key.valid_to, city_tz)
+        from_day, to_day = key.days(city_tz)
         if key.purpose != "statement" or from_day == to_day:
             continue
         listed.append(

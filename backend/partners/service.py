@@ -4,9 +4,10 @@ import base64
 import secrets
 from collections.abc import Collection
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import cast
 
+from backend.kit.clock import city_day
 from backend.kit.db import Row, Tx
 from backend.kit.problems import Problem
 from backend.kit.sm import Sm2PublicKey
@@ -25,6 +26,29 @@ class PublicKey:
     key_id: str
     purpose: Purpose
     public_key: bytes
+    valid_from: datetime
+    valid_to: datetime | None
+
+    def days(self, city_tz: str) -> tuple[date, date | None]:
+        """The city_days `[from_day, to_day)` it speaks for; none where both are the same."""
+        end = None if self.valid_to is None else city_day(self.valid_to, city_tz)
+        return city_day(self.valid_from, city_tz), end
+
+    def valid_on(self, day: date, city_tz: str) -> bool:
+        """Whether it may speak for that city_day."""
+        from_day, to_day = self.days(city_tz)
+        return from_day <= day and (to_day is None or day < to_day)
+
+
+@dataclass(frozen=True, slots=True)
+class KeyEntry:
+    """One key in a partner's history. A shared secret has no `public_key` and is never shown."""
+
+    partner_id: str
+    key_id: str
+    scheme: Scheme
+    purpose: Purpose
+    public_key: bytes | None
     valid_from: datetime
     valid_to: datetime | None
 
@@ -155,6 +179,28 @@ async def end_keys(
     return sorted(row["key_id"] for row in rows)
 
 
+async def end_key(
+    tx: Tx, partner_id: str, key_id: str, *, now: datetime, overlap: timedelta = timedelta(0)
+) -> datetime:
+    """Let one key end after `overlap`; the instant at which it ends, never later than before.
+
+    Raises `Problem` 404 `unknown-key`.
+    """
+    ends = await tx.fetchval(
+        """UPDATE partner_key
+           SET valid_to = greatest(valid_from, least(coalesce(valid_to, $3), $3))
+           WHERE partner_id = $1 AND key_id = $2 RETURNING valid_to""",
+        partner_id,
+        key_id,
+        now + overlap,
+    )
+    if ends is None:
+        raise Problem(
+            404, "unknown-key", "没有这把密钥", partner_id=partner_id[:64], key_id=key_id[:64]
+        )
+    return ends
+
+
 async def load_partner(tx: Tx, vault: Vault, partner_id: str) -> Partner | None:
     """A partner with all its keys unsealed, or None if it is unknown."""
     rows = await tx.fetch(
@@ -184,6 +230,26 @@ async def public_keys(tx: Tx) -> list[PublicKey]:
            WHERE public_key IS NOT NULL ORDER BY partner_id, key_id"""
     )
     return [PublicKey(**dict(row)) for row in rows]
+
+
+async def statement_keys(tx: Tx, partner_id: str, day: date, city_tz: str) -> list[PublicKey]:
+    """The keys with which a partner may co-sign the statement of that city_day."""
+    return [
+        key
+        for key in await public_keys(tx)
+        if (key.partner_id, key.purpose) == (partner_id, "statement") and key.valid_on(day, city_tz)
+    ]
+
+
+async def key_history(tx: Tx, partner_id: str | None = None) -> list[KeyEntry]:
+    """Every key that ever stood, of one partner or of all; no secret leaves this room."""
+    rows = await tx.fetch(
+        """SELECT partner_id, key_id, scheme, purpose, public_key, valid_from, valid_to
+           FROM partner_key WHERE $1::text IS NULL OR partner_id = $1
+           ORDER BY partner_id, purpose, valid_from, key_id""",
+        partner_id,
+    )
+    return [KeyEntry(**dict(row)) for row in rows]
 
 
 def _covers(window: Row, instant: datetime) -> bool:

@@ -189,7 +189,7 @@ def _add_keys(public: APIRouter, services: Services) -> None:
     async def keys() -> Keys:  # pyright: ignore[reportUnusedFunction]
         async with services.db.transaction(isolation="repeatable_read", readonly=True) as tx:
             trust = await proof.latest_trust(tx)
-            known = await partners.public_keys(tx)
+            known = await partners.key_history(tx)
             people = await officials.listed(tx)
         pinned: dict[str, Any] = {"root_keys": [], "checkpoint_keys": []}
         if trust is not None:
@@ -201,8 +201,12 @@ def _add_keys(public: APIRouter, services: Services) -> None:
                 {
                     "partner": key.partner_id,
                     "key_id": key.key_id,
+                    "scheme": key.scheme,
                     "purpose": key.purpose,
-                    "public_key": proof.trust.key_text(key.public_key),
+                    # A shared secret has no public side: its windows are public, it is not.
+                    "public_key": None
+                    if key.public_key is None
+                    else proof.trust.key_text(key.public_key),
                     "valid_from": key.valid_from,
                     "valid_to": key.valid_to,
                 }

@@ -4,9 +4,12 @@ Stands apart from the platform: it knows the outside faces (docs of the partner 
 tables, so that a partner's engineer can read it as an example.
 """
 
+from backend.partner_client.checking import check_events
 from backend.partner_client.credentials import Credentials, Subject, read_credentials
 from backend.partner_client.door import PartnerDoor, UploadRefused
-from backend.partner_client.mapping import Mapping, MappingError, read_mapping
+from backend.partner_client.events import Shift
+from backend.partner_client.mapping import Mapping, MappingError, mapping_of, read_mapping
+from backend.partner_client.proposing import propose
 from backend.partner_client.report import Report
 from backend.partner_client.rows import Prepared, prepare
 from backend.partner_client.sending import Journal, send_file
@@ -19,9 +22,13 @@ __all__ = [
     "PartnerDoor",
     "Prepared",
     "Report",
+    "Shift",
     "Subject",
     "UploadRefused",
+    "check_events",
+    "mapping_of",
     "prepare",
+    "propose",
     "read_credentials",
     "read_mapping",
     "send_file",

@@ -21,6 +21,7 @@ class Report:
     left_out: Counter[str] = field(default_factory=Counter[str])
     unpaired: Counter[str] = field(default_factory=Counter[str])
     undecided: int = 0
+    notes: list[str] = field(default_factory=list[str])
 
     def rows_accounted(self) -> int:
         """The sum of all parts, in rows."""
@@ -39,21 +40,33 @@ class Report:
             "refused": dict(sorted(self.refused.items())),
             "left_out": dict(sorted(self.left_out.items())),
             "unpaired": dict(sorted(self.unpaired.items())),
+            "notes": self.notes,
             "adds_up": self.rows_accounted() == self.rows_total,
         }
 
-    def print_to(self, console: Console) -> None:
-        """A table for people: one line a reason, in rows of the file."""
-        table = Table(title="每一行的去向 · what became of each row")
+    def print_to(self, console: Console, *, sent: bool = True) -> None:
+        """A table for people: one line a reason, in rows of the file.
+
+        `sent=False` is for a dry run, which knows only what would be turned away.
+        """
+        for note in self.notes:
+            console.print(note, highlight=False, markup=False)
+        became, would = (
+            "每一行的去向 · what became of each row",
+            "试运行 · what would become of each row",
+        )
+        table = Table(title=became if sent else would)
         table.add_column("结果 outcome")
         table.add_column("原因 reason")
         table.add_column("行 rows", justify="right")
-        table.add_row("accepted 已接收", "", f"{self.accepted:,}")
-        table.add_row("duplicate 重复", "", f"{self.duplicate:,}")
+        if sent:
+            table.add_row("accepted 已接收", "", f"{self.accepted:,}")
+            table.add_row("duplicate 重复", "", f"{self.duplicate:,}")
         if self.undecided:
-            table.add_row("recorded 已记录,未判定", "", f"{self.undecided:,}")
+            waiting = "recorded 已记录,未判定" if sent else "would be sent 将会发送"
+            table.add_row(waiting, "", f"{self.undecided:,}")
         for outcome, reasons in (
-            ("rejected 被拒收", self.rejected),
+            ("rejected 被拒收" if sent else "would be rejected 将被拒收", self.rejected),
             ("refused 未通过", self.refused),
             ("left out 未发送", self.left_out),
             ("unpaired 未配对", self.unpaired),

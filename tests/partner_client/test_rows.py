@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backend.partner_client import MappingError, Prepared, prepare, read_mapping
-from backend.partner_client.rows import distance_m
+from backend.partner_client import MappingError, Prepared, Shift, prepare, read_mapping
+from backend.partner_client.places import distance_m
 from tests.partner_client.straight_count import straight_count
 
 MAPPING = Path(__file__).parents[2] / "docs" / "mappings" / "shenzhen-metro-taps.yaml"
@@ -35,7 +35,7 @@ def prepared(tmp_path: Path, *lines: str, shift_days: int = 0) -> Prepared:
     data = tmp_path / "taps.csv"
     data.write_text(HEADER + "".join(line + "\n" for line in lines), "utf-8")
     (tmp_path / "szmc.net-metro.json").write_text(json.dumps(STATIONS), "utf-8")
-    return prepare(data, read_mapping(MAPPING), MAPPING.parent, TOKENS, shift_days)
+    return prepare(data, read_mapping(MAPPING), MAPPING.parent, TOKENS, Shift(days=shift_days))
 
 
 def tap(card: str, at: str, kind: str, station: str) -> str:
@@ -54,7 +54,7 @@ def test_entry_and_exit_become_one_event(tmp_path: Path) -> None:
     assert event["originaltime"] == "2018-09-01T08:20:00+08:00"
     assert 500 < event["data"]["distance_m"] < 600
     assert event["subject"] in TOKENS
-    assert found.rows_of == {event["id"]: 2}
+    assert list(found.events.counted()) == [(2, event)]
 
 
 def test_unshifted_events_carry_no_original_time(tmp_path: Path) -> None:
@@ -63,7 +63,8 @@ def test_unshifted_events_carry_no_original_time(tmp_path: Path) -> None:
         tap("A", "08:00:00", "地铁入站", "太安"),
         tap("A", "08:20:00", "地铁出站", "田贝"),
     )
-    assert "originaltime" not in found.events[0]
+    (event,) = found.events
+    assert "originaltime" not in event
 
 
 def test_what_stays_alone_is_named(tmp_path: Path) -> None:
@@ -73,7 +74,7 @@ def test_what_stays_alone_is_named(tmp_path: Path) -> None:
         tap("A", "09:00:00", "地铁入站", "太安"),
         tap("B", "08:00:00", "地铁出站", "田贝"),
     )
-    assert found.events == []
+    assert list(found.events) == []
     assert found.unpaired == {"entry-without-exit": 2, "exit-without-entry": 1}
 
 
@@ -87,7 +88,7 @@ def test_a_bad_station_is_named_not_sent(tmp_path: Path, station: str, reason: s
         tap("A", "08:00:00", "地铁入站", station),
         tap("A", "08:20:00", "地铁出站", "田贝"),
     )
-    assert (found.events, found.left_out) == ([], {reason: 2})
+    assert (list(found.events), found.left_out) == ([], {reason: 2})
 
 
 def test_other_rows_and_repeated_rows_are_named(tmp_path: Path) -> None:
@@ -101,7 +102,7 @@ def test_a_missing_column_is_a_named_error(tmp_path: Path) -> None:
     data.write_text("card_no,deal_date\nA,2018-09-01 08:00:00\n", "utf-8")
     (tmp_path / "szmc.net-metro.json").write_text(json.dumps(STATIONS), "utf-8")
     with pytest.raises(MappingError, match="no column deal_type, station"):
-        prepare(data, read_mapping(MAPPING), MAPPING.parent, TOKENS, 0)
+        prepare(data, read_mapping(MAPPING), MAPPING.parent, TOKENS)
 
 
 @pytest.mark.parametrize(
@@ -126,7 +127,7 @@ def test_a_faulty_mapping_says_where(tmp_path: Path, old: str, new: str, said: s
 def test_every_row_is_counted_once(tmp_path_factory: pytest.TempPathFactory, taps: list) -> None:
     lines = [tap(card, f"08:{minute:02d}:00", kind, "太安") for card, kind, minute in taps]
     found = prepared(tmp_path_factory.mktemp("taps"), *lines)
-    counted = sum(found.rows_of.values()) + found.left_out.total() + found.unpaired.total()
+    counted = found.events.rows_total + found.left_out.total() + found.unpaired.total()
     assert counted == found.rows_total == len(taps)
 
 
@@ -143,7 +144,7 @@ def test_the_shenzhen_taps_agree_with_a_count_straight_from_the_file(real_data: 
     folder = real_data / "transit"
     taps = folder / "szt_taps_2018-09-01.csv"
     expected = straight_count(taps, folder / "szmc.net-metro.json")
-    found = prepare(taps, read_mapping(MAPPING), MAPPING.parent, TOKENS, 0)
+    found = prepare(taps, read_mapping(MAPPING), MAPPING.parent, TOKENS)
     still = sum(1 for event in found.events if event["data"]["distance_m"] == 0)
     seen = Counter(
         {

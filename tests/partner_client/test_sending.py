@@ -68,14 +68,12 @@ class PlatformDoor:
 
 
 def prepared(*distances: int) -> Prepared:
-    events = [
-        {"id": f"trip-{number}", "data": {"distance_m": distance}}
-        for number, distance in enumerate(distances)
-    ]
-    rows_of = {event["id"]: 2 for event in events}
-    return Prepared(
-        events, rows_of, Counter({"x": 1}), Counter({"y": 3}), 2 * len(events) + 4
-    )  # fmt: skip
+    """Events of two rows each, and four rows that became none."""
+    found = Prepared(left_out=Counter({"x": 1}), unpaired=Counter({"y": 3}))
+    for number, distance in enumerate(distances):
+        found.events.add({"id": f"trip-{number}", "data": {"distance_m": distance}}, 2)
+    found.rows_total = found.events.rows_total + 4
+    return found
 
 
 def send(platform: PlatformDoor, what: Prepared, journal: Path) -> Report:
@@ -96,6 +94,7 @@ def test_every_row_ends_somewhere(tmp_path: Path) -> None:
         "refused": {"distance-not-positive": 2},
         "left_out": {"x": 1},
         "unpaired": {"y": 3},
+        "notes": [],
         "adds_up": True,
     }
 

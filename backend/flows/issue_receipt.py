@@ -3,20 +3,34 @@
 from typing import Any, cast
 from uuid import UUID
 
-from backend import incentive, methodology, proof, views
+from backend import incentive, methodology, partners, proof, views
 from backend.kit.canonical import loads_strict
+from backend.kit.clock import city_day
 from backend.kit.db import Tx
 from backend.kit.problems import Problem
 from backend.kit.settings import Settings
-from backend.proof import ACT_BATCH_KIND, Anchor, Form, LeafRow, Posted, leaves, receipt
+from backend.proof import (
+    ACT_BATCH_KIND,
+    Anchor,
+    Cosignature,
+    Form,
+    LeafRow,
+    Posted,
+    Statement,
+    StatementOrigin,
+    leaves,
+    receipt,
+    statements,
+)
 
 
 async def issue_receipt(tx: Tx, settings: Settings, ref: UUID, form: Form = "full") -> bytes:
     """The receipt of a transfer or an enactment, canonical JSON (formats.md §11).
 
     `form` share hides time, place, subject and account. The answer stays the same once the batch
-    is posted. Raises `Problem` 409 `not-confirmed` before a final anchor covers the leaf, 410
-    `receipt-erased` when the leaf's salts were erased, 409 `no-share-form` for an enactment.
+    is posted and the partner has co-signed the day its event was received on. Raises `Problem` 409
+    `not-confirmed` before a final anchor covers the leaf, 410 `receipt-erased` when the leaf's
+    salts were erased, 409 `no-share-form` for an enactment.
     """
     leaf = await proof.leaf_of(tx, ref)
     anchor = None if leaf is None else await views.anchor_over(tx, leaf.index)
@@ -48,7 +62,7 @@ async def issue_receipt(tx: Tx, settings: Settings, ref: UUID, form: Form = "ful
         posted=await _posted(tx, leaf),
         method=method,
         rule=rule,
-        origin=_origin(fields),
+        origin=await _origin(tx, leaf, fields, settings.city_tz, form),
     )
 
 
@@ -117,7 +131,52 @@ async def _posted(tx: Tx, leaf: LeafRow) -> Posted | None:
     return Posted(batch.contract, batch.batch_id, "0x" + batch.tx_hash.hex(), batch.block)
 
 
-def _origin(fields: dict[str, Any]) -> str:
-    """How the upload was authenticated; an act without an event is the issuer's own."""
+async def _origin(
+    tx: Tx, leaf: LeafRow, fields: dict[str, Any], city_tz: str, form: Form
+) -> str | StatementOrigin:
+    """The path to the partner's co-signed statement, else how the upload was authenticated.
+
+    An act without an event is the issuer's own.
+    """
     method = fields.get("method")
-    return "issuer" if method is None else method["origin"]
+    if method is None:
+        return "issuer"
+    stated = await _stated_origin(tx, leaf, city_tz) if form == "full" else None
+    return stated or method["origin"]
+
+
+async def _stated_origin(tx: Tx, leaf: LeafRow, city_tz: str) -> StatementOrigin | None:
+    event = await views.received_event(tx, leaf.ref)
+    if event is None:
+        return None
+    day = city_day(event.received_at, city_tz)
+    statement = await statements.statement_of(tx, event.partner_id, day)
+    signed = await statements.cosignature_of(tx, event.partner_id, day)
+    if statement is None or signed is None or not await _is_trusted(tx, statement, signed):
+        return None
+    way = await statements.statement_path(tx, event.partner_id, day, event.digest)
+    if way is None:
+        return None
+    return StatementOrigin(
+        day=day.isoformat(),
+        count=statement.count,
+        index=way.index,
+        path=way.path,
+        signature=signed.signature,
+    )
+
+
+async def _is_trusted(tx: Tx, statement: Statement, signed: Cosignature) -> bool:
+    """Whether the key stands in the trust file: what nobody can check is not put on a receipt."""
+    latest = await proof.latest_trust(tx)
+    if latest is None:
+        return False
+    keys = await partners.public_keys(tx)
+    point = next(
+        key.public_key
+        for key in keys
+        if (key.partner_id, key.key_id) == (statement.partner_id, signed.key_id)
+    )
+    trusted = proof.trust.parse_trust(latest.document)
+    listed = trusted.statement_keys(statement.partner_id, statement.day)
+    return any(key.public_key == point for key in listed)

@@ -189,7 +189,7 @@ SIGNATURE_HEADERS: list[dict[str, Any]] = [
     },
 ]
 
-_UNAUTHORIZED: list[Refusal] = [
+UNAUTHORIZED: list[Refusal] = [
     (401, "unknown-partner", "没有登记此合作平台"),
     (401, "missing-signature", "请求缺少 webhook-id、webhook-timestamp 或 webhook-signature"),
     (401, "bad-signature-headers", "webhook-id 或 webhook-timestamp 的写法不合规定"),
@@ -198,7 +198,7 @@ _UNAUTHORIZED: list[Refusal] = [
     (401, "bad-signature", "签名与请求内容不符"),
 ]
 
-_OF_BODIES: list[Refusal] = [
+OF_BODIES: list[Refusal] = [
     (408, "body-too-slow", "请求体未能在 30 秒内收齐"),
     (413, "body-too-large", "请求体(解压后)不得超过 4 MiB,请分批上报"),
     (415, "unsupported-content-type", "Content-Type 不在接受之列"),
@@ -206,15 +206,16 @@ _OF_BODIES: list[Refusal] = [
     (429, "too-many-requests", "平台正忙,请稍后以同一 webhook-id 重试"),
 ]
 
-_DURING_READS: list[Refusal] = [
-    *_UNAUTHORIZED,
+DURING_READS: list[Refusal] = [
+    *UNAUTHORIZED,
     (408, "body-too-slow", "连接已断开"),
     (413, "body-too-large", "GET 请求不带请求体"),
     BAD_SHAPE,
 ]
 
 
-def _json(description: str, schema: dict[str, Any], example: Any) -> dict[str, Any]:
+def json_answer(description: str, schema: dict[str, Any], example: Any) -> dict[str, Any]:
+    """A JSON answer of a route, as OpenAPI describes it."""
     return {
         "description": description,
         "content": {"application/json": {"schema": schema, "example": example}},
@@ -222,15 +223,15 @@ def _json(description: str, schema: dict[str, Any], example: Any) -> dict[str, A
 
 
 EVENTS_RESPONSES: dict[int | str, dict[str, Any]] = {
-    202: _json(
+    202: json_answer(
         "The accepted events are durable. Events rejected for themselves are listed with the"
         " reason; they do not spoil the others.",
         _ANSWER_SCHEMA,
         _ANSWER_EXAMPLE,
     ),
     **refusals(
-        *_UNAUTHORIZED,
-        *_OF_BODIES,
+        *UNAUTHORIZED,
+        *OF_BODIES,
         (409, "webhook-id-conflict", "该 webhook-id 已用于另一请求体"),
         (413, "too-many-events", "一次最多 2000 条事件,请分批上报"),
         (422, "not-json", "请求体不是合法的 JSON"),
@@ -272,7 +273,7 @@ EVENTS_EXTRA: dict[str, Any] = {
 }
 
 BINDINGS_RESPONSES: dict[int | str, dict[str, Any]] = {
-    201: _json(
+    201: json_answer(
         "The token by which this partner reports this user from now on.",
         {
             "type": "object",
@@ -282,8 +283,8 @@ BINDINGS_RESPONSES: dict[int | str, dict[str, Any]] = {
         {"binding_token": _EVENT_EXAMPLE["subject"]},
     ),
     **refusals(
-        *_UNAUTHORIZED,
-        *_OF_BODIES,
+        *UNAUTHORIZED,
+        *OF_BODIES,
         (404, "unknown-code", "没有这个绑定码,请让市民重新获取"),
         (409, "user-ref-bound", "这个用户标识已绑定另一位市民"),
         (410, "code-spent", "绑定码已经使用、已过期或授权已撤回"),
@@ -313,16 +314,16 @@ BINDINGS_EXTRA: dict[str, Any] = {
 }
 
 EVENT_RESPONSES: dict[int | str, dict[str, Any]] = {
-    200: _json("What became of the event so far.", _STATUS_SCHEMA, _STATUS_EXAMPLE),
+    200: json_answer("What became of the event so far.", _STATUS_SCHEMA, _STATUS_EXAMPLE),
     **refusals(
-        *_DURING_READS,
+        *DURING_READS,
         (404, "unknown-event", "没有这条事件"),
         (409, "source-needed", "同一 id 有多个来源,请在查询参数中给出 source"),
     ),
 }
 
 UPLOAD_RESPONSES: dict[int | str, dict[str, Any]] = {
-    200: _json(
+    200: json_answer(
         "The answer that was given, with the present state of each event.",
         _UPLOAD_SCHEMA,
         {
@@ -335,7 +336,7 @@ UPLOAD_RESPONSES: dict[int | str, dict[str, Any]] = {
             "event_count": 2,
         },
     ),
-    **refusals(*_DURING_READS, (404, "unknown-upload", "没有这次上报")),
+    **refusals(*DURING_READS, (404, "unknown-upload", "没有这次上报")),
 }
 
 READING_EXTRA: dict[str, Any] = {"parameters": SIGNATURE_HEADERS}

@@ -17,6 +17,7 @@ from backend.partner_api import documents
 from backend.partner_api.bodies import SENT_BYTES_MAX, inflate, within_bounds
 from backend.partner_api.gate import Gate
 from backend.partner_api.signed import answering_problems, signed_request
+from backend.partner_api.statements import add_statements
 
 BINDING_BYTES_MAX = 4_096
 
@@ -39,6 +40,7 @@ def make_router(services: Services, terms: Terms, gate: Gate) -> APIRouter:
     _add_bindings(router, services, gate)
     _add_event(router, services, gate, terms.states_of)
     _add_uploads(router, services, gate, terms.states_of)
+    add_statements(router, services, gate)
     return router
 
 

@@ -15,6 +15,7 @@ from backend.views.people import (
     transfer_of_activity,
 )
 from backend.views.receipt_rows import AnchorRow, PostedRow, anchor_over, batch_over
+from backend.views.statements import DaySum, ReceivedEvent, day_sums, received_event
 from backend.views.supply import LANES, LedgerSupply, batches_known, ledger_supply
 from backend.views.workload import workload
 
@@ -24,6 +25,7 @@ __all__ = [
     "AnchorRow",
     "Award",
     "Batch",
+    "DaySum",
     "DeployedContract",
     "DocumentEntry",
     "Edges",
@@ -33,6 +35,7 @@ __all__ = [
     "PartnerCard",
     "Person",
     "PostedRow",
+    "ReceivedEvent",
     "What",
     "activities_of",
     "activity_of",
@@ -40,6 +43,7 @@ __all__ = [
     "batch_of",
     "batch_over",
     "batches_known",
+    "day_sums",
     "deployed_contracts",
     "document_entry",
     "documents_listed",
@@ -50,6 +54,7 @@ __all__ = [
     "movements_of",
     "partner_cards",
     "person_of",
+    "received_event",
     "states_of",
     "transfer_fields",
     "transfer_of_activity",

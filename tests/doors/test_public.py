@@ -1,15 +1,17 @@
 """The public door over HTTP, without a chain: log, documents, budgets, pages, refusals."""
 
 import asyncio
+import base64
 import json
-from datetime import date
+from datetime import date, timedelta
 
 import pytest
 
 from backend.citizens.answers import Answer
 from backend.kit.canonical import dumps
 from backend.kit.services import Services
-from backend.kit.sm import sm3
+from backend.kit.sm import Sm2PrivateKey, sm3
+from backend.partners import add_key, end_keys, new_webhook_secret
 from backend.proof import checkpoint, merkle
 from backend.public_api.rpc import CALLS_PER_MINUTE_MAX, take_calls
 from tests.doors.door_world import City, open_city, trip
@@ -130,6 +132,39 @@ class TestDocuments:
         budget = (await get(city, "/budgets"))["items"][0]
         assert budget["issued"] == 27
         assert budget["remaining"] == budget["envelope"] - 27
+
+    async def test_keys_past_and_present_and_no_secret(self, city: City) -> None:
+        services = city.services
+        secret, point = new_webhook_secret(), Sm2PrivateKey(7).public_key.to_bytes()
+        now = services.clock.now()
+        async with services.db.transaction() as tx:
+            await add_key(
+                tx, services.vault, "metro", "hmac", scheme="v1sm", valid_from=now, secret=secret
+            )
+            await end_keys(tx, "metro", now=now + timedelta(days=1))
+            await add_key(
+                tx,
+                services.vault,
+                "metro",
+                "st",
+                scheme="v1s2",
+                valid_from=now + timedelta(days=2),
+                public_key=point,
+                purpose="statement",
+            )
+        answer = await city.http.get("/public/v1/keys")
+        assert secret.removeprefix("whsec_") not in answer.text
+        statement, webhook = answer.json()["partner_keys"]
+        assert (statement["key_id"], statement["scheme"]) == ("st", "v1s2")
+        assert base64.b64decode(statement["public_key"]) == point
+        assert statement["valid_to"] is None
+        assert (webhook["key_id"], webhook["scheme"], webhook["purpose"]) == (
+            "hmac",
+            "v1sm",
+            "webhook",
+        )
+        assert webhook["public_key"] is None
+        assert webhook["valid_to"] == "2026-11-23T04:00:00Z"
 
 
 class TestWatching:

@@ -220,7 +220,7 @@ def _quantify(
 ) -> list[_Quantified]:
     """Reductions of the events that have one; the others are refused with a reason."""
     quantified: list[_Quantified] = []
-    in_force = {day: rules.in_force(day) for day in {row.city_day for row in rows}}
+    in_force = {on: rules.in_force(*on) for on in {(row.city_day, row.scenario) for row in rows}}
     for row in rows:
         method = methods.in_force(row.scenario, row.city_day)
         if row.data is None:
@@ -232,7 +232,9 @@ def _quantify(
             if isinstance(quantity, methodology.Refused):
                 decided.decisions.append(_refusal(row, quantity.reason, now))
                 continue
-            found = [(rule, _counter_keys(row, rule)) for rule in in_force[row.city_day]]
+            found = [
+                (rule, _counter_keys(row, rule)) for rule in in_force[row.city_day, row.scenario]
+            ]
             q = _Quantified(row, method, quantity, found)
             if q.rules:
                 quantified.append(q)

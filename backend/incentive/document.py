@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from backend.incentive.counters import WINDOWS
 from backend.kit import canonical
-from backend.kit.expr import Expression, ExprType
+from backend.kit.expr import Expression, ExprType, decided
 from backend.kit.needs import (
     DocumentError,
     Needs,
@@ -98,6 +98,11 @@ class Rule:
     def covers(self, day: date) -> bool:
         """Whether the document's own window contains the city day."""
         return contains(self.day_from, self.day_to, day)
+
+    def concerns(self, scenario: str) -> bool:
+        """Whether some row may pay for a scenario; where none can, the rule is not asked."""
+        given = {"scenario": scenario}
+        return any(decided(row.when, given) is not False for row in self.rows)
 
     def counters(self) -> tuple[str, ...]:
         """Counters that its caps and its needs read."""

@@ -40,8 +40,11 @@ class RuleCalendar:
 
     entries: tuple[RuleInForce, ...]
 
-    def in_force(self, city_day: date) -> list[RuleInForce]:
-        """One rule for each programme that runs on a city day: the latest enacted one."""
+    def in_force(self, city_day: date, scenario: str | None = None) -> list[RuleInForce]:
+        """One rule for each programme that runs on a city day: the latest enacted one.
+
+        With a scenario, only the rules that may pay for it.
+        """
         found: dict[str, RuleInForce] = {}
         for entry in self.entries:
             programme = entry.programme
@@ -51,7 +54,11 @@ class RuleCalendar:
                 and contains(programme.day_from, programme.day_to, city_day)
             ):
                 found[programme.programme_id] = entry
-        return [found[programme_id] for programme_id in sorted(found)]
+        return [
+            found[programme_id]
+            for programme_id in sorted(found)
+            if scenario is None or found[programme_id].rule.concerns(scenario)
+        ]
 
 
 async def create_programme(tx: Tx, programme: Programme, at: datetime) -> None:

@@ -24,6 +24,8 @@ from backend.kit.needs import (
     whole,
     window,
 )
+from backend.methodology.derived import Derivation
+from backend.methodology.scenarios import scenarios
 
 FORMAT = "tanhui-method-v1"
 DEPTH_MAX = 13
@@ -66,7 +68,10 @@ class Bound:
 
 @dataclass(frozen=True, slots=True)
 class Method:
-    """A checked and compiled method document. `digest` is H(CJ(document))."""
+    """A checked and compiled method document. `digest` is H(CJ(document)).
+
+    `derived` are the integers of `needs.event` that its scenarios work out of an event's `data`.
+    """
 
     id: str
     version: int
@@ -80,6 +85,7 @@ class Method:
     text: dict[str, str]
     digest: bytes
     params: dict[str, Value] = field(repr=False)
+    derived: tuple[Derivation, ...] = field(repr=False)
 
     def covers(self, day: date) -> bool:
         """Whether the document's own window contains the city day."""
@@ -105,11 +111,12 @@ def read_method(document: bytes) -> Method:
     _check_grades(doc["status"], needs)
     day_from, day_to = window(doc)
     types = needs.types()
+    names = _scenarios(doc["scenarios"])
     return Method(
         id=identifier(doc["id"], "bad-method"),
         version=whole(doc["version"], "bad-method", least=1, most=2**31 - 1),
         status=doc["status"],
-        scenarios=_scenarios(doc["scenarios"]),
+        scenarios=names,
         day_from=day_from,
         day_to=day_to,
         needs=needs,
@@ -118,13 +125,14 @@ def read_method(document: bytes) -> Method:
         text=_headings(doc["text"]),
         digest=hashlib.new("sm3", document).digest(),
         params=needs.values(),
+        derived=_derived(names, needs),
     )
 
 
 def card(document: bytes) -> str:
     """The method in plain Chinese, under the headings of the published methods."""
     method = read_method(document)
-    state = "已批准" if method.status == "approved" else "试行"
+    state = "已批准" if method.status == "approved" else "暂行 provisional,未经主管部门批准"
     until = "长期" if method.day_to is None else f"{method.day_to} 前一日"
     lines = [
         f"方法 {method.id} 第 {method.version} 版({state})",
@@ -150,6 +158,19 @@ def _scenarios(value: object) -> tuple[str, ...]:
         if not isinstance(name, str) or len(name) > 64 or _SCENARIO.fullmatch(name) is None:
             raise DocumentError("bad-scenarios", f"{name!r} is not a scenario type")
     return tuple(names)
+
+
+def _derived(names: tuple[str, ...], needs: Needs) -> tuple[Derivation, ...]:
+    """What its scenarios derive of the values it needs; a scenario unknown here derives nothing."""
+    known = scenarios()
+    found = {
+        each.name: each
+        for name in names
+        if name in known
+        for each in known[name].derived
+        if each.name in needs.event
+    }
+    return tuple(found.values())
 
 
 def _bound(value: object, needs: Needs) -> Bound:

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from backend.kit.expr import ExprError
 from backend.kit.needs import INTEGER_MAX, Value, fits_leaf, pick
+from backend.methodology.derived import with_derived
 from backend.methodology.document import Method
 
 _NOTHING: Mapping[str, object] = {}
@@ -33,10 +34,13 @@ def quantify(
 ) -> Quantified | Refused:
     """Apply a method to an event's `data` and to values looked up in the issuer's tables.
 
-    A needed field that is absent, null or of another type refuses `missing-field`. Bounds are
-    checked in order, then the formula runs. An error of arithmetic, or a value that does not
-    fit a leaf (0…2^53−1), refuses `rule-error`.
+    Integers that the scenario derives (`duration_s` from start and end) are worked out first;
+    where their sources are absent, `data` holds them already. A needed field that is absent, null
+    or of another type refuses `missing-field`. Bounds are checked in order, then the formula runs.
+    An error of arithmetic, or a value that does not fit a leaf (0…2^53−1), refuses `rule-error`.
     """
+    if method.derived:
+        data = with_derived(method.derived, data)
     inputs = pick(method.needs.event, data)
     looked_up = pick(method.needs.history, history)
     if inputs is None or looked_up is None:

@@ -11,12 +11,16 @@ from backend.methodology.publication import check_publication
 
 @dataclass(frozen=True, slots=True)
 class MethodCalendar:
-    """The enacted methods with their windows, latest enactment first."""
+    """The enacted methods with their windows, in the order in which they take precedence."""
 
     entries: tuple[tuple[Method, date, date | None], ...]
 
     def in_force(self, scenario: str, city_day: date) -> Method | None:
-        """The method that quantifies a scenario on a city day: the latest enacted one."""
+        """The method that quantifies a scenario on a city day.
+
+        Among those whose window covers the day: approved before provisional, then the highest
+        version, then the latest enactment.
+        """
         for method, day_from, day_to in self.entries:
             if scenario in method.scenarios and contains(day_from, day_to, city_day):
                 return method
@@ -81,7 +85,7 @@ async def calendar(tx: Tx) -> MethodCalendar:
     """All enacted methods. One query; compiled documents are kept by the process."""
     rows = await tx.fetch(
         """SELECT document, day_from, day_to FROM method WHERE enacted_at IS NOT NULL
-           ORDER BY enacted_at DESC, version DESC, method_id"""
+           ORDER BY status <> 'approved', version DESC, enacted_at DESC, method_id"""
     )
     return MethodCalendar(
         tuple((read_method(r["document"]), r["day_from"], r["day_to"]) for r in rows)

@@ -4,6 +4,7 @@ from backend.kit.expr.checker import ExprType
 from backend.kit.expr.compiler import Value
 from backend.kit.expr.errors import ErrorKind, ExprError
 from backend.kit.expr.expression import Expression, parse
+from backend.kit.expr.partial import decided
 from backend.kit.expr.publication import PublicationRefused, check_at_publication
 from backend.kit.expr.syntax import is_name
 
@@ -15,6 +16,7 @@ __all__ = [
     "PublicationRefused",
     "Value",
     "check_at_publication",
+    "decided",
     "is_name",
     "parse",
 ]

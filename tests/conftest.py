@@ -30,7 +30,13 @@ TEMPLATE_LOCK = 0x74656D70  # "temp"
 NOW = datetime(2026, 11, 22, 4, 0, tzinfo=UTC)  # noon in the city
 
 # Tests of what survives a crash start their own server; here speed matters and nothing is kept.
-FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+FAST = {
+    "fsync": "off",
+    "synchronous_commit": "off",
+    "full_page_writes": "off",
+    # A vacuum under way is a process that the owner of a database may not end by dropping it.
+    "autovacuum": "off",
+}
 
 UrlOf = Callable[[Role], str]
 

@@ -17,6 +17,7 @@ def work() -> None:
     from backend.jobs import worker_of
     from backend.kit import pg
     from backend.kit.clock import SystemClock
+    from backend.kit.collector import settle_collector
     from backend.kit.db import Database
     from backend.kit.logs import log
     from backend.kit.services import Services
@@ -32,6 +33,7 @@ def work() -> None:
         worker = worker_of(services, client)
         for name in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().add_signal_handler(name, worker.stopping.set)
+        settle_collector()
         log("worker_started", profile=settings.profile)
         try:
             await worker.run()

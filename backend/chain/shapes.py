@@ -8,6 +8,11 @@ JSON_DEPTH_MAX = 32
 _STRING_OR_BRACKET = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[{]|[\]}]', re.DOTALL)
 
 
+def _refuse_constant(name: str) -> Any:
+    # Python would read NaN and Infinity, and write them back as an answer nobody can parse.
+    raise ValueError(f"{name} is not JSON")
+
+
 def parse_json(body: bytes) -> Any:
     """JSON nested at most 32 deep. Raises ValueError.
 
@@ -23,7 +28,7 @@ def parse_json(body: bytes) -> Any:
                 raise ValueError(f"JSON nested more than {JSON_DEPTH_MAX} deep")
         elif first in b"]}":
             depth -= 1
-    return json.loads(body)
+    return json.loads(body, parse_constant=_refuse_constant)
 
 
 def is_object(value: Any) -> TypeGuard[dict[str, Any]]:

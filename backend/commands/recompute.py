@@ -28,6 +28,8 @@ def recompute(
     seed: Annotated[int, typer.Option(help="Which awards the sample draws.")] = 0,
 ) -> None:
     """Re-derive stored awards, counters, caps and balances; exit 1 if anything differs."""
+    if day_to < day_from:
+        raise typer.BadParameter("--to comes before --from")
     import asyncio
 
     from rich.console import Console

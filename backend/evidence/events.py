@@ -34,6 +34,13 @@ SCENARIO_BYTES_MAX = 128
 TIME_CHARS_MAX = 64
 
 
+class Amends(NamedTuple):
+    """The earlier event, of the same partner and source, whose place an event takes."""
+
+    kind: Literal["corrects", "retracts"]
+    event_id: str
+
+
 class Event(NamedTuple):
     """The `n`th event of an upload, its shape right. `subject_hash` is the SM3 of its subject."""
 
@@ -48,6 +55,7 @@ class Event(NamedTuple):
     city_day: date
     digest: bytes
     canonical: bytes
+    amends: Amends | None = None
 
 
 class Rejected(NamedTuple):
@@ -120,7 +128,7 @@ def read_upload(
             members, canonical = canonical_event(raw)
         except NotCanonical as breach:
             # Without canonical JSON there is no event digest; the raw bytes stand in for it.
-            reading.rejected.append(Rejected(n, None, sm3(raw), breach.reason))
+            reading.rejected.append(Rejected(n, _id_named_in(raw), sm3(raw), breach.reason))
         else:
             reading.add(n, members, canonical)
     return ReadUpload(len(raws), reading.events, reading.rejected)
@@ -196,6 +204,7 @@ class _Reading:
             members.get("originaltime"),
             members["data"],
             canonical,
+            _amends_of(members),
         )
 
     def add_usual(self, n: int, event: _UsualEvent, canonical: bytes) -> None:
@@ -223,10 +232,15 @@ class _Reading:
         originaltime: str | None,
         data: dict[str, Any],
         canonical: bytes,
+        amends: Amends | None = None,
     ) -> None:
         digest = self._digest_of(canonical)
         check = self._checks.get(scenario)
-        problem = None if check is None else check(data)
+        # A retraction reports no activity, so it may leave `data` empty.
+        if check is None or (not data and amends is not None and amends.kind == "retracts"):
+            problem = None
+        else:
+            problem = check(data)
         try:
             occurred_at = instant_of(time)
         except ValueError:
@@ -251,6 +265,7 @@ class _Reading:
                 self._day_of(time, occurred_at),
                 digest,
                 canonical,
+                amends,
             )
         )
 
@@ -293,6 +308,10 @@ def _shape_problem(members: dict[str, Any], *, replay_allowed: bool) -> str | No
             return f"{name}-too-long"
     if type(members["data"]) is not dict:
         return "missing-field" if members["data"] is None else "wrong-type"
+    if "corrects" in members or "retracts" in members:
+        problem = _amending_problem(members)
+        if problem is not None:
+            return problem
     if "originaltime" in members:
         if not replay_allowed:
             return "originaltime-not-allowed"
@@ -304,6 +323,48 @@ def _shape_problem(members: dict[str, Any], *, replay_allowed: bool) -> str | No
         except ValueError:
             return "bad-time"
     return None
+
+
+class _Named(msgspec.Struct):
+    """The one member of an event that tells its sender which one it was."""
+
+    id: str
+
+
+_decode_named = msgspec.json.Decoder(_Named).decode
+
+
+def _id_named_in(raw: bytes) -> str | None:
+    """The id that an event outside canonical JSON still names; None where that is in doubt."""
+    # Two members of that name, or one in disguise.
+    if raw.count(b'"id"') != 1 or b"\\u00" in raw:
+        return None
+    try:
+        event_id = _decode_named(raw).id
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        return None
+    return _event_id_of({"id": event_id})
+
+
+def _amending_problem(members: dict[str, Any]) -> str | None:
+    """Why the members do not name an earlier event as they should; None if they do."""
+    if "corrects" in members and "retracts" in members:
+        return "corrects-and-retracts"
+    name = "corrects" if "corrects" in members else "retracts"
+    event_id = members[name]
+    if type(event_id) is not str:
+        return "wrong-type"
+    if not event_id:
+        return "missing-field"
+    if len(event_id.encode()) > EVENT_ID_BYTES_MAX:
+        return f"{name}-too-long"
+    return f"{name}-itself" if event_id == members["id"] else None
+
+
+def _amends_of(members: dict[str, Any]) -> Amends | None:
+    if "corrects" in members:
+        return Amends("corrects", members["corrects"])
+    return Amends("retracts", members["retracts"]) if "retracts" in members else None
 
 
 def _event_id_of(members: dict[str, Any]) -> str | None:

@@ -27,8 +27,10 @@ def _lock_of(partner_id: str, day: date) -> int:
 
 
 async def digests_received(tx: Tx, partner_id: str, start: datetime, end: datetime) -> bytes:
-    """The digests of the events a partner had recorded in [start, end): ascending, 32 bytes each,
-    one after another."""
+    """The digests of the events a partner had recorded in [start, end).
+
+    In ascending byte order, 32 bytes each, one after another.
+    """
     # OFFSET 0 keeps the planner at each upload's stretch of ids: its guess about a range of ids it
     # does not know would send it through years of evidence.
     found = await tx.fetchval(

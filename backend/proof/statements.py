@@ -30,6 +30,11 @@ class Part:
     digests: bytes
     root: bytes
 
+    @property
+    def listed(self) -> list[bytes]:
+        """The digests, each by itself."""
+        return _split(self.digests)
+
 
 @dataclass(frozen=True, slots=True)
 class StatementTree:
@@ -96,7 +101,7 @@ def build_tree(digests: bytes) -> StatementTree:
 
 def path_in(part: Part, roots: Sequence[bytes], digest: bytes) -> StatementPath | None:
     """The path of a digest of this part, given the roots of all parts; None if it is not there."""
-    listed = _split(part.digests)
+    listed = part.listed
     place = bisect_left(listed, digest)
     if place == len(listed) or listed[place] != digest:
         return None

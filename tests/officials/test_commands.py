@@ -89,3 +89,33 @@ def test_a_partner_gets_its_own_file(run: Run, tmp_path: Path) -> None:
     run(*new, "--key-id", "k1", "--out", tmp_path / "k1.pem", code=2)
     run(*new, "--key-id", "k1", "--out", tmp_path / "again.pem", code=1)
     assert not (tmp_path / "again.pem").exists()
+
+
+def test_partners_keys_over_time(run: Run, tmp_path: Path) -> None:
+    new = ("keys", "new", "partner", "metro")
+    entered = ("--name", "地铁", "--scenario", "transit.metro.trip", "--scheme", "v1sm")
+    run(*new, *entered, "--key-id", "h1", "--out", tmp_path / "h1.key")
+    stating = ("--purpose", "statement", "--key-id", "s1", "--out", tmp_path / "s1.pem")
+    assert "bad-key" in run(*new, *stating, "--scheme", "v1", code=1).output
+    assert "bad-key" in run(*new, *stating, "--name", "地铁", code=1).output
+    run(*new, *stating)
+    turned = ("--key-id", "h2", "--out", tmp_path / "h2.key", "--scheme", "v1sm")
+    said = run("keys", "rotate", "metro", *turned, "--overlap-hours", "2").output
+    assert "旧密钥 h1 至" in said
+    third = ("--key-id", "h3", "--out", tmp_path / "h3.key")
+    assert "too-many-keys" in run("keys", "rotate", "metro", *third, code=1).output
+    assert not (tmp_path / "h3.key").exists()
+    run("keys", "end", "metro", "h1")
+    run("keys", "rotate", "metro", *third, "--overlap-hours", "0")
+    assert "unknown-key" in run("keys", "end", "metro", "none", code=1).output
+    assert "unknown-partner" in run("keys", "rotate", "bus", *third[:2], "--out",
+                                    tmp_path / "x", code=1).output  # fmt: skip
+    lines = [line.split("\t") for line in run("keys", "list", "metro").output.splitlines()]
+    shown = {(line[1], line[2], line[3]): bool(line[5]) for line in lines if len(line) == 6}
+    assert shown == {
+        ("statement", "v1s2", "s1"): False,
+        ("webhook", "v1sm", "h1"): True,
+        ("webhook", "v1sm", "h2"): True,
+        ("webhook", "v1s2", "h3"): False,
+    }
+    assert (tmp_path / "h1.key").read_text("ascii").strip() not in run("keys", "list").output

@@ -11,7 +11,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backend import incentive
+from backend import incentive, methodology
 from backend.kit import canonical
 from backend.kit.db import Tx
 from backend.kit.needs import DocumentError
@@ -19,6 +19,15 @@ from backend.kit.needs import DocumentError
 CASES = Path(__file__).parent / "cases"
 METRO = incentive.shipped_rules()["metro-points", 1]
 NOW = datetime(2026, 11, 22, tzinfo=UTC)
+
+
+CONDITIONS = (
+    'scenario == "bike.shared.ride"',
+    'x > 3 && scenario == "bike.shared.ride"',
+    'scenario != "transit.metro.trip" && 1 / x > 0',
+    'scenario in ["bike.shared.ride"] && x == 2',
+    'false || scenario == "bike.shared.ride" && x < 1',
+)
 
 
 def a_rule(**changes: Any) -> bytes:
@@ -68,12 +77,13 @@ def test_the_officials_cases(key: tuple[str, int], case: dict[str, Any]) -> None
     rule = incentive.read_rule(incentive.shipped_rules()[key])
     of_reduction = {"reduction_mg", "scenario", "evidence_level", "status"}
     values = case["given"]
+    counters = rule.needs.counters.keys()
     found = incentive.apply_rule(
         rule,
         reduction(**{k: v for k, v in values.items() if k in of_reduction}),
-        {k: v for k, v in values.items() if k not in of_reduction},
+        {k: v for k, v in values.items() if k not in of_reduction | counters},
         {},
-        {},
+        {k: v for k, v in values.items() if k in counters},
     )
     if "refused" in case:
         assert found == incentive.RuleRefused(case["refused"])
@@ -90,6 +100,48 @@ def test_the_officials_cases(key: tuple[str, int], case: dict[str, Any]) -> None
 def test_every_shipped_rule_has_its_cases() -> None:
     covered = {tuple(yaml.safe_load(p.read_text("utf-8"))["rule"]) for p in CASES.glob("*.yaml")}
     assert covered == set(incentive.shipped_rules())
+
+
+def concerned(when: str) -> set[str]:
+    """Scenarios that a rule of one row is asked about."""
+    rule = a_table("first", ("only", when, "1"))
+    return {name for name in ("transit.metro.trip", "bike.shared.ride") if rule.concerns(name)}
+
+
+@pytest.mark.parametrize(
+    ("when", "scenarios"),
+    [
+        ("true", {"transit.metro.trip", "bike.shared.ride"}),
+        ("x > 3", {"transit.metro.trip", "bike.shared.ride"}),
+        ('scenario == "bike.shared.ride" && x > 3', {"bike.shared.ride"}),
+        ('x > 3 && scenario != "bike.shared.ride"', {"transit.metro.trip"}),
+        ('x > 3 || scenario == "a.b"', {"transit.metro.trip", "bike.shared.ride"}),
+        ('scenario in ["bike.shared.ride", "a.b"]', {"bike.shared.ride"}),
+        ('!(scenario == "bike.shared.ride")', {"transit.metro.trip"}),
+        ('scenario == "bike.shared.ride" ? x > 3 : false', {"bike.shared.ride"}),
+        ('1 / (x - 5) > 0 && scenario == "bike.shared.ride"', {"bike.shared.ride"}),
+        ('scenario == "a.b" || scenario == "c.d"', set()),
+        ("false", set()),
+    ],
+)
+def test_a_rule_is_asked_about_scenarios_it_may_pay_for(when: str, scenarios: set[str]) -> None:
+    assert concerned(when) == scenarios
+
+
+@given(x=st.integers(0, 10), rows=st.lists(st.sampled_from(CONDITIONS), min_size=1, max_size=3))
+def test_a_rule_that_is_not_asked_would_have_paid_nothing(x: int, rows: list[str]) -> None:
+    rule = a_table("sum", *((f"r{n}", when, "1") for n, when in enumerate(rows)))
+    if not rule.concerns("transit.metro.trip"):
+        assert applied(rule, x) == ((), 0)
+
+
+def test_the_shipped_programmes_share_the_scenarios_without_overlap() -> None:
+    rules = [incentive.read_rule(document) for document in incentive.shipped_rules().values()]
+    assert len({rule.programme for rule in rules}) == len(rules)
+    for scenario in methodology.scenarios():
+        assert len([rule for rule in rules if rule.concerns(scenario)]) == 1, scenario
+    classes = {rule.programme: rule.points_class for rule in rules}
+    assert {p for p, c in classes.items() if c == "congestion"} == {"shared-parking-2026"}
 
 
 TABLE = (("low", "x < 10", "1"), ("five", "x == 5", "20"), ("high", "x > 100", "300"))

@@ -27,6 +27,7 @@ COMMANDS = {
     "rules": "rules",
     "send": "send",
     "serve": "serve",
+    "statement": "statement",
     "verify": "verify",
     "work": "work",
 }

@@ -13,6 +13,14 @@ from backend.partner_client.proposing import propose
 from backend.partner_client.report import Report
 from backend.partner_client.rows import Prepared, prepare
 from backend.partner_client.sending import Journal, send_file
+from backend.partner_client.statement import (
+    StatementCheck,
+    check_statement,
+    cosign_statement,
+    own_digests,
+    read_digests,
+    read_events,
+)
 
 __all__ = [
     "Credentials",
@@ -23,13 +31,19 @@ __all__ = [
     "Prepared",
     "Report",
     "Shift",
+    "StatementCheck",
     "Subject",
     "UploadRefused",
     "check_events",
+    "check_statement",
+    "cosign_statement",
     "mapping_of",
+    "own_digests",
     "prepare",
     "propose",
     "read_credentials",
+    "read_digests",
+    "read_events",
     "read_mapping",
     "send_file",
 ]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from backend.kit.sm import Sm2PrivateKey
+from backend.kit.sm import Sm2PrivateKey, hmac_sm3
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,8 +24,8 @@ class Subject:
 class Credentials:
     """One partner's signing key and subjects.
 
-    `scheme` is `v1` (HMAC-SHA256, `secret` = `whsec_…`) or `v1s2` (SM2 with SM3,
-    `private_key_pem` = unencrypted PKCS#8).
+    `scheme` is `v1` (HMAC-SHA256) or `v1sm` (HMAC-SM3), both with `secret` = `whsec_…`, or
+    `v1s2` (SM2 with SM3, `private_key_pem` = unencrypted PKCS#8).
     """
 
     partner_id: str
@@ -37,10 +37,13 @@ class Credentials:
     def signature(self, message_id: str, timestamp_s: int, body: bytes) -> str:
         """The `webhook-signature` header over `{id}.{timestamp}.{body}`."""
         content = f"{message_id}.{timestamp_s}.".encode() + body
-        if self.scheme == "v1" and self.secret is not None:
+        if self.scheme in ("v1", "v1sm") and self.secret is not None:
             key = base64.b64decode(self.secret.removeprefix("whsec_"))
-            mac = hmac.new(key, content, hashlib.sha256).digest()
-            return "v1," + base64.b64encode(mac).decode()
+            if self.scheme == "v1sm":
+                mac = hmac_sm3(key, content)
+            else:
+                mac = hmac.new(key, content, hashlib.sha256).digest()
+            return f"{self.scheme}," + base64.b64encode(mac).decode()
         if self.scheme == "v1s2" and self.private_key_pem is not None:
             key = Sm2PrivateKey.from_pem(self.private_key_pem.encode())
             der = key.sign_der(b"tanhui-webhook-v1\n" + content)

@@ -2,7 +2,7 @@
 
 import gzip
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, cast
 from urllib.parse import quote
 
@@ -54,6 +54,26 @@ class PartnerDoor:
         """What became of one event so far."""
         path = f"/events/{quote(event_id, safe='')}?source={quote(source, safe='')}"
         return self._call("GET", path, str(ids.new_id()), b"", {})
+
+    def statement(self, day: str) -> dict[str, Any]:
+        """The platform's statement of a city_day that is over."""
+        return self._call("GET", f"/statements/{quote(day)}", str(ids.new_id()), b"", {})
+
+    def statement_digests(self, day: str) -> Iterator[str]:
+        """The event digests under that statement's root, ascending, in hex."""
+        cursor: str | None = "0"
+        while cursor is not None:
+            path = f"/statements/{quote(day)}/digests?cursor={quote(cursor)}"
+            page = self._call("GET", path, str(ids.new_id()), b"", {})
+            yield from page["items"]
+            cursor = page["next_cursor"]
+
+    def cosign(self, day: str, signature: str) -> dict[str, Any]:
+        """Hand in the signature (DER, base64) over the statement of a day; what stands now."""
+        body = canonical.dumps({"signature": signature})
+        headers = {"content-type": "application/json"}
+        path = f"/statements/{quote(day)}/cosignature"
+        return self._call("POST", path, str(ids.new_id()), body, headers)
 
     def bind(self, code: str, user_ref: str) -> str:
         """Exchange a citizen's one-time binding code for a binding token."""

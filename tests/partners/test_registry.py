@@ -1,6 +1,6 @@
 """The partners' registry on the real database."""
 
-from datetime import timedelta
+from datetime import date, timedelta
 
 import pytest
 
@@ -101,6 +101,47 @@ async def test_ending_never_prolongs_a_key(tx, vault, clock) -> None:
     assert await tx.fetchval("SELECT valid_to FROM partner_key") == soon
     await partners.end_keys(tx, "metro", now=clock.now())
     assert await tx.fetchval("SELECT valid_to FROM partner_key") == clock.now()
+
+
+async def test_one_key_ends_and_the_history_keeps_it(tx, vault, clock) -> None:
+    await register(tx, clock)
+    await add(tx, vault, clock, "old", scheme="v1sm")
+    await add(tx, vault, clock, "other")
+    soon = clock.now() + timedelta(hours=2)
+    ends = await partners.end_key(tx, "metro", "old", now=clock.now(), overlap=timedelta(hours=2))
+    assert ends == soon
+    # Ending it again later prolongs nothing; a key yet to come never ends before it begins.
+    later = clock.now() + timedelta(days=1)
+    assert await partners.end_key(tx, "metro", "old", now=later) == soon
+    await partners.end_key(tx, "metro", "other", now=clock.now())
+    await add(tx, vault, clock, "coming", valid_from=later)
+    assert await partners.end_key(tx, "metro", "coming", now=clock.now()) == later
+    with pytest.raises(Problem, match="unknown-key"):
+        await partners.end_key(tx, "bus", "old", now=later)
+    history = await partners.key_history(tx, "metro")
+    assert [(key.key_id, key.scheme, key.valid_to) for key in history] == [
+        ("old", "v1sm", soon),
+        ("other", "v1", clock.now()),
+        ("coming", "v1", later),
+    ]
+    assert await partners.key_history(tx, "bus") == []
+    assert "secret" not in partners.KeyEntry.__dataclass_fields__
+
+
+async def test_statement_keys_speak_for_whole_days(tx, vault, clock) -> None:
+    """Noon of the 22nd to 23:00 UTC of the 23rd, which is the 24th in the city."""
+    await register(tx, clock)
+    point = SM2_KEY.public_key.to_bytes()
+    given = {"scheme": "v1s2", "secret": None, "public_key": point}
+    await add(tx, vault, clock, "hook", **given)
+    until = clock.now() + timedelta(hours=43)
+    await add(tx, vault, clock, "st", purpose="statement", valid_to=until, **given)
+    found = {}
+    for day in (21, 22, 23, 24):
+        keys = await partners.statement_keys(tx, "metro", date(2026, 11, day), "Asia/Shanghai")
+        found[day] = [key.key_id for key in keys]
+    assert found == {21: [], 22: ["st"], 23: ["st"], 24: []}
+    assert not await partners.statement_keys(tx, "bus", date(2026, 11, 22), "Asia/Shanghai")
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Signatures of requests: published vectors, keys in their windows, and what never counts."""
 
 import base64
+import hashlib
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 from standardwebhooks.webhooks import Webhook
 
 from backend.kit.problems import Problem
+from backend.kit.sm import Sm2PrivateKey
 from backend.partners import Partner, Scheme, verify_request
 from backend.partners.signatures import SCHEMES, WebhookKey, decode_secret
 from tests.evidence.builders import SM2_KEY, sign, signed_headers
@@ -110,6 +112,66 @@ def test_control_without_the_floor_the_weak_signature_counts(
     headers = signed_headers(b"", NOW, scheme="v1")
     monkeypatch.setattr("backend.partners.signatures.SCHEMES", ("v1s2", "v1sm", "v1"))
     assert verify_request(partner, headers, b"", NOW).scheme == "v1"
+
+
+def test_hmac_sm3_from_its_definition() -> None:
+    """RFC 2104 written out over GB/T 32905: block of 64 bytes, ipad 0x36, opad 0x5c."""
+
+    def sm3(data: bytes) -> bytes:
+        return hashlib.new("sm3", data).digest()
+
+    content = b"msg-1.%d.body" % int(NOW.timestamp())
+    padded = KEY.ljust(64, b"\0")
+    inner = sm3(bytes(b ^ 0x36 for b in padded) + content)
+    mac = sm3(bytes(b ^ 0x5C for b in padded) + inner)
+    headers = signed_headers(b"body", NOW)
+    headers["webhook-signature"] = "v1sm," + base64.b64encode(mac).decode()
+    partner = a_partner(a_key("v1sm"), required="v1sm")
+    request = verify_request(partner, headers, b"body", NOW)
+    assert (request.scheme, request.origin) == ("v1sm", "shared-secret")
+    # The same bytes under the other HMAC's name are not that HMAC.
+    headers["webhook-signature"] = "v1," + base64.b64encode(mac).decode()
+    assert name_of_refusal(a_partner(a_key("v1"), a_key("v1sm")), headers, b"body") == (
+        "bad-signature"
+    )
+
+
+@pytest.mark.parametrize("required", SCHEMES)
+def test_a_broken_signature_of_the_required_scheme_is_not_saved_by_a_weaker_one(
+    required: Scheme,
+) -> None:
+    partner = a_partner(*(a_key(scheme) for scheme in SCHEMES), required=required)
+    weaker = [s for s in SCHEMES if SCHEMES.index(s) < SCHEMES.index(required)]
+    good = [signed_headers(b"", NOW, scheme=s)["webhook-signature"] for s in weaker]
+    headers = signed_headers(b"", NOW)
+    headers["webhook-signature"] = " ".join([*good, f"{required},AAAA"])
+    assert name_of_refusal(partner, headers, b"") == "bad-signature"
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_two_keys_during_a_rotation(scheme: Scheme) -> None:
+    """Old and new key both count while both are valid, and either alone is enough."""
+    other = Sm2PrivateKey(0xFEED) if scheme == "v1s2" else bytes(32)
+    held = (
+        {"public_key": other.public_key.to_bytes()}
+        if isinstance(other, Sm2PrivateKey)
+        else {"secret": other}
+    )
+    ends = NOW + timedelta(hours=1)
+    partner = a_partner(
+        a_key(scheme, valid_to=ends), a_key(scheme, key_id="new", **held), required=scheme
+    )
+    for at, old_counts in ((NOW, True), (ends, False)):
+        new = signed_headers(b"", at, scheme=scheme, key=other)
+        assert verify_request(partner, new, b"", at).key_id == "new"
+        old = signed_headers(b"", at, scheme=scheme)
+        both = old | {"webhook-signature": f"{old['webhook-signature']} {new['webhook-signature']}"}
+        assert verify_request(partner, both, b"", at).key_id in (f"key-{scheme}", "new")
+        if old_counts:
+            assert verify_request(partner, old, b"", at).key_id == f"key-{scheme}"
+        else:
+            with pytest.raises(Problem, match="bad-signature"):
+                verify_request(partner, old, b"", at)
 
 
 def test_sm2_signature_in_another_encoding() -> None:

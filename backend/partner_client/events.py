@@ -46,7 +46,8 @@ class Shift:
                 at = at.replace(year=year, month=month + 1)
             except ValueError as error:
                 raise RowFault("shifted-day-missing") from error
-        return at + timedelta(days=self.days)
+        # Adding nothing would forget which showing of a repeated hour is meant.
+        return at + timedelta(days=self.days) if self.days else at
 
     def moved_month(self, last_second: datetime) -> datetime:
         """The last second of a month moved to that of another month of the same length."""

@@ -132,7 +132,7 @@ class Sorter:
         self._waiting.sort(key=self._key)
         runs: list[Iterator[Unit]] = [_read_run(run) for run in self._runs]
         # The latest units come last, so that equal keys keep the order in which they came.
-        return heapq.merge(*runs, self._waiting, key=self._key)
+        yield from heapq.merge(*runs, self._waiting, key=self._key)
 
     def _spill(self) -> None:
         self._waiting.sort(key=self._key)

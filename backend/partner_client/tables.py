@@ -167,7 +167,7 @@ def _delimiter_of(path: Path, kind: FileKind, notes: list[str]) -> str:
 
 
 def _records(path: Path, kind: FileKind) -> Generator[list[str], None, None]:
-    """Every non-empty record of the file, header included, as texts."""
+    """Every record of the file as texts, header and empty ones included, as people count rows."""
     if kind.kind == "xlsx":
         yield from _sheet_rows(path, kind)
         return
@@ -175,7 +175,7 @@ def _records(path: Path, kind: FileKind) -> Generator[list[str], None, None]:
     with path.open(encoding=kind.encoding, newline="") as file:
         reader = csv.reader(file, delimiter=kind.delimiter)
         try:
-            yield from (record for record in reader if record)
+            yield from reader
         except csv.Error as error:
             raise MappingError(
                 f"{path}, line {reader.line_num:,}: {error}; is a quotation mark left open?"
@@ -191,7 +191,7 @@ def first_records(path: Path, kind: FileKind) -> list[list[str]]:
 def _cells_under_header(path: Path, kind: FileKind) -> Iterator[list[str]]:
     with closing(_records(path, kind)) as records:
         for number, record in enumerate(records, 1):
-            if number >= kind.header_row + kind.header_rows:
+            if record and number >= kind.header_row + kind.header_rows:
                 yield record
 
 
@@ -309,7 +309,9 @@ def _sheet_rows(path: Path, kind: FileKind) -> Iterator[list[str]]:
             if number < kind.header_row + kind.header_rows:
                 width = _trimmed(texts)
                 yield texts[:width]
-            elif any(texts):
+            elif not any(texts):
+                yield []
+            else:
                 # Excel stores no empty cells at the end of a row.
                 filled = texts + [""] * (width - len(texts))
                 yield filled[: max(width, _trimmed(filled))]

@@ -5,7 +5,7 @@ from typing import TypeVar
 
 from backend import views
 from miniapp_api import shapes
-from miniapp_api.words import CAP_REACHED, next_step, reason_in_words
+from miniapp_api.words import CAP_REACHED, method_note, next_step, reason_in_words
 
 Item = TypeVar("Item")
 
@@ -31,7 +31,8 @@ def activity_out(known: views.Activity) -> shapes.ActivityOut:
             "reduction_mg": known.reduction_mg,
             "points": known.points,
             "reason": reason,
-            "reason_text": reason_in_words(known.reason, cut_by),
+            "reason_text": reason_in_words(known.reason, cut_by, known.scenario),
+            "method_note": method_note({award.method_status for award in known.awards}),
             "next_step": next_step(known.state, known.points),
             "awards": [
                 {
@@ -40,6 +41,7 @@ def activity_out(known: views.Activity) -> shapes.ActivityOut:
                     "points": award.points,
                     "cut_by": award.cut_by,
                     "state": award.state,
+                    "method_status": award.method_status,
                 }
                 for award in known.awards
             ],

@@ -152,6 +152,7 @@ class AwardOut(BaseModel):
     points: int
     cut_by: str | None
     state: str
+    method_status: Literal["approved", "provisional"]
 
 
 class ActivityOut(BaseModel):
@@ -177,6 +178,7 @@ class ActivityOut(BaseModel):
     points: int | None
     reason: str | None
     reason_text: str | None
+    method_note: str | None = Field(description="Set when a method is provisional")
     next_step: str
     awards: list[AwardOut]
 

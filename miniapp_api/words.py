@@ -1,5 +1,9 @@
 """What a citizen reads about an activity: why it stands where it stands, and what to do."""
 
+from collections.abc import Set as AbstractSet
+
+from backend.methodology import scenarios
+
 NEXT_STEPS = {
     "recorded": "已收到合作平台的上报,正在核算,通常几秒内完成。",
     "awarded": "积分已发放,等待写入公开日志。",
@@ -22,19 +26,30 @@ REASONS = {
     "evidence-erased": "上报内容已按要求删除,无法核算。",
     "budget-period-closed": "该期间的预算已结清,逾期上报不再计分。",
     "budget-exhausted": "本期激励预算已用完。",
-    "distance-not-positive": "上报距离为零或为负,请向合作平台核实。",
-    "distance-too-long": "上报距离超出一次乘车的合理范围,请向合作平台核实。",
 }
+"""Refusals that any activity can meet; those of one scenario stand with the scenario."""
+
+PROVISIONAL = "按暂行方法核算(provisional):方法未经主管部门批准,积分仅供参考。"
 
 CAP_REACHED = "cap-reached"
 """The reason of an award that a cap cut; the cap's own name is for the sentence."""
 
 
-def reason_in_words(reason: str | None, cut_by: str | None) -> str | None:
-    """A sentence for a refusal's name, or for the cap that cut the points."""
-    if reason is not None:
-        return REASONS.get(reason, f"数据未通过合理性检查({reason}),请向合作平台核实。")
-    return None if cut_by is None else f"已达“{cut_by}”,超出部分不计分。"
+def reason_in_words(
+    reason: str | None, cut_by: str | None, scenario: str | None = None
+) -> str | None:
+    """A sentence for a refusal's name in a scenario, or for the cap that cut the points."""
+    if reason is None:
+        return None if cut_by is None else f"已达“{cut_by}”,超出部分不计分。"
+    spec = scenarios().get(scenario or "")
+    sentence = REASONS.get(reason) if spec is None else spec.refusals.get(reason)
+    unknown = f"数据未通过合理性检查({reason}),请向合作平台核实。"
+    return sentence or REASONS.get(reason, unknown)
+
+
+def method_note(statuses: AbstractSet[str]) -> str | None:
+    """What a citizen is told about the standing of the methods behind an activity's awards."""
+    return PROVISIONAL if "provisional" in statuses else None
 
 
 def next_step(state: str, points: int | None) -> str:

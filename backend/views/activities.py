@@ -16,7 +16,8 @@ ORDER = ("recorded", "awarded", "logged", "confirmed", "posted")
 class Award:
     """One award of an event: points of one programme, and how far they have come.
 
-    `leaf_index` is None until sealed; `cut_by` names the cap that cut the points.
+    `leaf_index` is None until sealed; `cut_by` names the cap that cut the points; `method_status`
+    is approved or provisional.
     """
 
     award_id: UUID
@@ -26,6 +27,7 @@ class Award:
     cut_by: str | None
     state: str
     leaf_index: int | None
+    method_status: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +58,7 @@ FROM evidence AS e LEFT JOIN decision AS d USING (evidence_id)
 # ones are few and have an index of their own, so the exact question is hardly ever asked.
 _AWARDS = """
 SELECT a.award_id, a.evidence_id, a.programme_id, a.class, a.amount, a.cut_by, a.transfer_id,
-       l.index AS leaf_index,
+       a.method_status, l.index AS leaf_index,
        EXISTS (SELECT FROM transfer AS r
                WHERE r.of_transfer = a.transfer_id AND r.act = 'reverse') AS reversed,
        EXISTS (SELECT FROM chain_batch AS b
@@ -143,6 +145,7 @@ async def _with_awards(tx: Tx, rows: list[Row]) -> list[Activity]:
                 cut_by=row["cut_by"],
                 state=state_of_award(row, at),
                 leaf_index=row["leaf_index"],
+                method_status=row["method_status"],
             )
         )
     return [_activity(row, tuple(awards.get(row["evidence_id"], ()))) for row in rows]

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-BENCHES = ("record", "pipeline", "node", "gas")
+BENCHES = ("record", "door", "pipeline", "node", "gas")
 
 
 def register(app: typer.Typer) -> None:

@@ -41,6 +41,14 @@ FAST = {
 UrlOf = Callable[[Role], str]
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Where tests run in two processes: a file stays together, and one demo serves all."""
+    for item in items:
+        shares_demo = "demo" in getattr(item, "fixturenames", ())
+        group = "demo" if shares_demo else str(item.path)
+        item.add_marker(pytest.mark.xdist_group(group))
+
+
 @pytest.fixture(scope="session")
 def server() -> Iterator[Server]:
     """The embedded server that the test runs of this checkout share."""

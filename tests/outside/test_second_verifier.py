@@ -173,7 +173,9 @@ def test_both_agree_against_a_node(ask: Ask, name: str) -> None:
         for member, value in (genuine[part] or {}).items():
             other = value + 1 if isinstance(value, int) else value[:-1] + "01"[value[-1] == "0"]
             changed.append({**genuine, part: {**genuine[part], member: other}})
-        changed += [{**genuine, part: json.loads(paper)[part]} for paper in PAPERS.values()]
+        changed += [
+            {**genuine, part: json.loads(paper)[part]} for paper in list(PAPERS.values())[:6]
+        ]
     fitting = json.loads(PAPERS["full"])["posted"] if name == "before its batch" else None
     with served(HERE.node) as rpc:
         answers = compare(ask, [dumps(document) for document in changed], rpc)

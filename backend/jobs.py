@@ -27,13 +27,16 @@ from backend.chain import (
 )
 from backend.flows.anchor_log import anchor_log
 from backend.flows.award_points import award_once
+from backend.flows.deliver_notices import Deliverer
 from backend.flows.government_lane import Government
+from backend.flows.notice_awards import tell_confirmed
 from backend.flows.post_points import post_points
 from backend.flows.seal_log import seal_once
 from backend.flows.settle_government import settle_government
 from backend.kit.db import DATABASE_AWAY, Database
 from backend.kit.logs import log
 from backend.kit.services import Services
+from backend.notices import Caller, Policy
 
 TIMETABLE_LOCK = 0x7461_6E68_7569
 """Advisory lock of the timetable's keeper ("tanhui" in ASCII)."""
@@ -60,12 +63,13 @@ class Worker:
 
     `away` are the exceptions that mean "not reachable now": waited out, never fatal. Any other
     exception of a job is logged with its name and the job runs again at its next time, because a
-    fault in one step must not stop the others.
+    fault in one step must not stop the others. `finish` ends what the streams left under way.
     """
 
     db: Database
     streams: list[Job]
     timetable: list[Job]
+    finish: Callable[[], Awaitable[None]] | None = None
     away: tuple[type[BaseException], ...] = DATABASE_AWAY
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -75,6 +79,8 @@ class Worker:
             for job in self.streams:
                 group.create_task(self._stream(job))
             group.create_task(self._lead())
+        if self.finish is not None:
+            await self.finish()
 
     async def _stream(self, job: Job) -> None:
         while not self.stopping.is_set():
@@ -136,17 +142,24 @@ class Worker:
 
 def worker_of(services: Services, client: ChainClient) -> Worker:
     """The worker of an installation, with everything the sentence needs after recording."""
-    steps = _Steps(services, client)
     settings = services.settings
+    caller = Caller(Policy.of(settings))
+    deliverer = Deliverer(services.db, services.vault, services.clock, caller)
+    steps = _Steps(services, client, deliverer)
     return Worker(
         db=services.db,
-        streams=[Job("award", steps.award, PAUSE_S)],
+        streams=[
+            Job("award", steps.award, PAUSE_S),
+            Job("deliver", steps.deliverer.deliver, PAUSE_S),
+        ],
         timetable=[
             Job("seal", steps.seal, settings.seal_interval_ms / 1000),
             Job("anchor", steps.anchor, settings.anchor_interval_s),
             Job("post", steps.post, settings.post_interval_s),
             Job("government", steps.government, 1.0),
+            Job("confirmations", steps.confirmations, 1.0),
         ],
+        finish=steps.deliverer.finish,
         away=(*DATABASE_AWAY, NodeAway),
     )
 
@@ -157,12 +170,20 @@ class _Steps:
 
     services: Services
     client: ChainClient
+    deliverer: Deliverer
     access: ChainAccess | None = None
 
     async def award(self) -> int:
         services = self.services
         limit = services.settings.award_events_max
-        return (await award_once(services.db, services.vault, services.clock, limit=limit)).items
+        counts = await award_once(
+            services.db,
+            services.vault,
+            services.clock,
+            city_tz=services.settings.city_tz,
+            limit=limit,
+        )
+        return counts.items
 
     async def seal(self) -> int:
         services = self.services
@@ -187,6 +208,9 @@ class _Steps:
         return await settle_government(
             Government(services.db, services.clock, self.client, access.keys.government)
         )
+
+    async def confirmations(self) -> int:
+        return await tell_confirmed(self.services.db)
 
     async def _chain(self) -> ChainAccess:
         """Opened at the first need: a worker may start before the contracts stand."""

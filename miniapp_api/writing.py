@@ -9,6 +9,7 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from backend import citizens, views
 from backend.citizens import answers, providers
+from backend.flows.notice_withdrawal import withdraw_consent
 from backend.kit.db import Tx
 from backend.kit.openapi import BAD_SHAPE, Refusal, refusals
 from backend.kit.problems import Problem
@@ -199,9 +200,7 @@ def _add_withdrawing(door: APIRouter, services: Services, who: Who, once: _Once)
         idempotency_key: IdempotencyKey = None,
     ) -> Response:
         async def write(tx: Tx) -> Answer:
-            consent = await citizens.withdraw_consent(
-                tx, citizen_id, consent_id, services.clock.now()
-            )
+            consent = await withdraw_consent(tx, citizen_id, consent_id, services.clock.now())
             if consent is None:
                 raise Problem(*UNKNOWN_CONSENT, consent_id=str(consent_id))
             partner = (await views.partner_cards(tx)).get(consent.partner_id)

@@ -7,6 +7,7 @@ becomes a debt that later awards repay. Caps, counters and the budget keep what 
 from uuid import UUID
 
 from backend import ledger
+from backend.flows.notice_awards import tell_reversals
 from backend.flows.person_lock import lock_people
 from backend.kit import canonical
 from backend.kit.clock import Clock, city_day
@@ -57,5 +58,6 @@ async def reverse_points(
                 reversal.transfer_id,
                 now,
             )
+            await tell_reversals(tx, [of_transfer], "official-correction")
     log("points_reversed", transfer_id=reversal.transfer_id, of_transfer=of_transfer)
     return reversal

@@ -44,6 +44,9 @@ class Settings(BaseSettings):
     seal_interval_ms: int = 500
     award_events_max: int = 10_000
 
+    webhook_hosts: str = ""
+    """Hosts that notices may go to, separated by commas: `hooks.example.cn`, `*.example.cn`."""
+
     @property
     def keys_dir(self) -> Path:
         """Where this installation's generated secrets live (mode 700)."""

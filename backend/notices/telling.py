@@ -94,16 +94,7 @@ def delivery_row(
     delivery_id: UUID, partner_id: str, notice_type: str, body: bytes, now: datetime
 ) -> tuple[Any, ...]:
     """A delivery that has just been told and is due at once."""
-    # Due since ever: the first attempt does not depend on whose clock is ahead.
-    return (
-        delivery_id,
-        partner_id,
-        notice_type,
-        body,
-        now,
-        "waiting",
-        datetime.fromtimestamp(0, now.tzinfo),
-    )
+    return delivery_id, partner_id, notice_type, body, now, "waiting", now
 
 
 def message_id(delivery_id: UUID) -> str:

@@ -13,6 +13,8 @@ async def workload(tx: Tx) -> dict[str, int]:
         """SELECT (SELECT count(*) FROM unsealed WHERE refused IS NULL) AS unsealed,
                   (SELECT count(*) FROM unsealed WHERE refused IS NOT NULL) AS leaves_refused,
                   (SELECT count(*) FROM chain_tx WHERE settled_at IS NULL) AS chain_tx_open,
-                  (SELECT count(*) FROM chain_batch WHERE state = 'refused') AS batches_refused"""
+                  (SELECT count(*) FROM chain_batch WHERE state = 'refused') AS batches_refused,
+                  (SELECT count(*) FROM delivery WHERE state = 'waiting') AS deliveries_waiting,
+                  (SELECT count(*) FROM delivery WHERE state = 'dead') AS deliveries_dead"""
     )
     return {"outbox_award": 0, **waiting, **(dict(row) if row is not None else {})}

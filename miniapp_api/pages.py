@@ -1,6 +1,7 @@
 """From what the views know to what the citizen sees, and pages of it."""
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import TypeVar
 
 from backend import views
@@ -34,6 +35,9 @@ def activity_out(known: views.Activity) -> shapes.ActivityOut:
             "reason_text": reason_in_words(known.reason, cut_by, known.scenario),
             "method_note": method_note({award.method_status for award in known.awards}),
             "next_step": next_step(known.state, known.points),
+            "stands_instead": None
+            if known.stands_instead is None
+            else asdict(known.stands_instead),
             "awards": [
                 {
                     "programme_id": award.programme_id,

@@ -155,6 +155,14 @@ class AwardOut(BaseModel):
     method_status: Literal["approved", "provisional"]
 
 
+class StandsInstead(BaseModel):
+    """The activity that counts in the place of another."""
+
+    activity_id: UUID
+    partner_id: str
+    event_id: str
+
+
 class ActivityOut(BaseModel):
     """One activity. `reason` is the name of a refusal or of the cap that cut the points."""
 
@@ -180,6 +188,9 @@ class ActivityOut(BaseModel):
     reason_text: str | None
     method_note: str | None = Field(description="Set when a method is provisional")
     next_step: str
+    stands_instead: StandsInstead | None = Field(
+        description="Set when it was corrected, retracted, or contradicted by a stronger report"
+    )
     awards: list[AwardOut]
 
 

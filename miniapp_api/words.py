@@ -26,6 +26,15 @@ REASONS = {
     "evidence-erased": "上报内容已按要求删除,无法核算。",
     "budget-period-closed": "该期间的预算已结清,逾期上报不再计分。",
     "budget-exhausted": "本期激励预算已用完。",
+    "double-claim": "同一时段或同一行程另有更可靠的上报,不重复计分。",
+    "corrected": "合作平台已更正这条上报,以更正后的为准。",
+    "retracted": "合作平台已撤回这条上报。",
+    "bad-month": "上报的月份或天数有误,请向合作平台核实。",
+    "partial-month": "当月用电数据不完整,满一个自然月才能核算。",
+    "estimated-reading": "当月电表为估抄读数,实抄后由合作平台更正即可核算。",
+    "base-month-missing": "没有去年同月的用电数据可比;本月数据已留存,明年同月即可核算。",
+    "base-month-estimated": "去年同月为估抄读数,不能作为比较基准。",
+    "meter-changed": "去年同月之后更换过电表,暂无可比数据;本月数据已留存。",
 }
 """Refusals that any activity can meet; those of one scenario stand with the scenario."""
 

@@ -14,6 +14,7 @@ from sqlalchemy import (
     DateTime,
     Index,
     LargeBinary,
+    SmallInteger,
     Text,
     UniqueConstraint,
 )
@@ -126,11 +127,14 @@ class Rejection(SQLModel, table=True):
 
 
 class Decision(SQLModel, table=True):
-    """What became of an event after recording: refused with a reason, or awarded."""
+    """What became of an event after recording: refused with a reason, awarded, or applied.
+
+    A retraction is applied; it can be neither refused nor awarded.
+    """
 
     __tablename__ = "decision"  # pyright: ignore[reportAssignmentType]
     __table_args__ = (
-        CheckConstraint("state IN ('refused', 'awarded')"),
+        CheckConstraint("state IN ('refused', 'awarded', 'applied')"),
         CheckConstraint(
             "(state = 'refused') = (reason IS NOT NULL)", name="decision_refused_has_reason"
         ),
@@ -143,3 +147,66 @@ class Decision(SQLModel, table=True):
     method_version: int | None = None
     reduction_mg: int | None = Field(default=None, sa_column=Column(BigInteger, nullable=True))
     decided_at: datetime = Field(sa_column=_instant())
+
+
+class Reading(SQLModel, table=True):
+    """A whole month of one meter, kept as history. Energy in Wh; `month` is its first day.
+
+    `base_evidence_id` is the reading of the same month of last year that this one was compared
+    with. Personal: the eraser may delete it.
+    """
+
+    __tablename__ = "reading"  # pyright: ignore[reportAssignmentType]
+    __table_args__ = (Index("reading_history_idx", "citizen_id", "month"),)
+
+    evidence_id: UUID = Field(primary_key=True)
+    citizen_id: UUID
+    partner_id: str = Field(sa_column=_text())
+    # SM3 of the partner's own name for the meter.
+    meter_hash: bytes = Field(sa_column=_bytes())
+    month: date
+    energy_wh: int = Field(sa_column=Column(BigInteger, nullable=False))
+    days: int = Field(sa_column=Column(SmallInteger, nullable=False))
+    estimated: bool
+    base_evidence_id: UUID | None = None
+
+
+class ClaimRow(SQLModel, table=True):
+    """The stretch of a person's time that an event claims; a point where no start is known."""
+
+    __tablename__ = "claim"  # pyright: ignore[reportAssignmentType]
+
+    citizen_id: UUID = Field(primary_key=True)
+    ends_at: datetime = Field(sa_column=Column(DateTime(timezone=True), primary_key=True))
+    evidence_id: UUID = Field(primary_key=True)
+    starts_at: datetime = Field(sa_column=_instant())
+    scenario: str = Field(sa_column=_text())
+    quantity: int | None = Field(default=None, sa_column=Column(BigInteger, nullable=True))
+    place: bytes | None = Field(default=None, sa_column=Column(LargeBinary, nullable=True))
+
+
+class CorrectionRow(SQLModel, table=True):
+    """An event that takes the place of an earlier one, or takes it back.
+
+    `root_id` is the first event of the chain, `n` counts those recorded after it; the last stands.
+    """
+
+    __tablename__ = "correction"  # pyright: ignore[reportAssignmentType]
+    __table_args__ = (UniqueConstraint("root_id", "n", name="correction_chain_key"),)
+
+    evidence_id: UUID = Field(primary_key=True)
+    kind: str = Field(sa_column=_text())
+    of_evidence_id: UUID
+    root_id: UUID
+    n: int
+
+
+class Supersession(SQLModel, table=True):
+    """An event that lost its standing, why, and the event that stands instead."""
+
+    __tablename__ = "supersession"  # pyright: ignore[reportAssignmentType]
+
+    evidence_id: UUID = Field(primary_key=True)
+    reason: str = Field(sa_column=_text())
+    by_evidence_id: UUID
+    superseded_at: datetime = Field(sa_column=_instant())

@@ -141,7 +141,7 @@ class Decision(NamedTuple):
     """What became of an event: a row of `decision`. `reason` is set exactly when refused."""
 
     evidence_id: UUID
-    state: Literal["refused", "awarded"]
+    state: Literal["refused", "awarded", "applied"]
     reason: str | None
     method_id: str | None
     method_version: int | None
@@ -392,7 +392,7 @@ async def states_of(tx: Tx, evidence_ids: Iterable[UUID]) -> dict[UUID, str]:
 
 @dataclass(frozen=True, slots=True)
 class Fate:
-    """Which upload recorded an event, and why it was refused if it was."""
+    """Which upload recorded an event, and why it was refused or taken back if it was."""
 
     upload_id: UUID
     reason: str | None
@@ -401,8 +401,9 @@ class Fate:
 async def fates_of(tx: Tx, evidence_ids: Iterable[UUID]) -> dict[UUID, Fate]:
     """Upload and reason of refusal by evidence id; unknown ids are absent."""
     rows = await tx.fetch(
-        """SELECT e.evidence_id, e.upload_id, d.reason
+        """SELECT e.evidence_id, e.upload_id, coalesce(d.reason, s.reason) AS reason
            FROM evidence e LEFT JOIN decision d USING (evidence_id)
+           LEFT JOIN supersession s ON s.evidence_id = e.evidence_id
            WHERE e.evidence_id = ANY($1::uuid[])""",
         list(evidence_ids),
     )
@@ -416,8 +417,13 @@ async def find_events(
     return await tx.fetch(
         """SELECT e.evidence_id, e.upload_id, e.source, e.event_id, e.event_digest, e.scenario,
                   e.occurred_text, e.originaltime, e.city_day, e.origin, e.evidence_level,
-                  e.recorded_at, d.reason, d.method_id, d.method_version, d.reduction_mg
+                  e.recorded_at, coalesce(d.reason, s.reason) AS reason, d.method_id,
+                  d.method_version, d.reduction_mg, o.evidence_id AS instead_id,
+                  o.partner_id AS instead_partner, o.event_id AS instead_event
            FROM evidence e LEFT JOIN decision d USING (evidence_id)
+           LEFT JOIN supersession s ON s.evidence_id = e.evidence_id
+                AND (d.reason IS NULL OR d.reason = s.reason)
+           LEFT JOIN evidence o ON o.evidence_id = s.by_evidence_id
            WHERE e.partner_id = $1 AND e.event_id = $2 AND ($3::text IS NULL OR e.source = $3)
            ORDER BY e.evidence_id LIMIT 2""",
         partner_id,

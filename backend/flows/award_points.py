@@ -5,12 +5,16 @@ written in one transaction: the decision, the award with every value used, the t
 postings, balances, lots, counters, the budget's purse, and the row that asks for a leaf. A worker
 killed anywhere leaves nothing half done, and an outbox row delivered twice adds nothing.
 
+What an event is compared with is resolved first (`resolve_history`); what was corrected, retracted
+or contradicted by a stronger report is refused, and what such an event had earned is taken back in
+the same commit (`correct_events`, `settle_claims`).
+
 Locks are taken in one order: outbox rows, purses (or whole budgets), people, consents, then the
 balances all people share.
 """
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NamedTuple
@@ -19,8 +23,11 @@ from uuid import UUID
 import asyncpg  # pyright: ignore[reportMissingTypeStubs] - it ships none
 
 from backend import citizens, evidence, incentive, ledger, methodology
-from backend.evidence import Decision, EvidenceRow
+from backend.evidence import Chains, Claim, Decision, EvidenceRow, Reading, Superseded
+from backend.flows.correct_events import Overturned
 from backend.flows.person_lock import lock_people
+from backend.flows.resolve_history import History, resolve_history
+from backend.flows.settle_claims import exclusive_modes, settle_claims
 from backend.incentive import Award, CounterBook, CounterKey, LeaseShort, Purses, RuleInForce
 from backend.kit import outbox
 from backend.kit.clock import Clock
@@ -35,6 +42,7 @@ EVENTS_MAX = 10_000
 ITEMS_MAX = 1_000
 ATTEMPTS_MAX = 8
 RETRY_IN_S = 60
+_NO_HISTORY: Mapping[str, object] = {}
 
 
 @dataclass(slots=True)
@@ -54,6 +62,7 @@ class _Quantified(NamedTuple):
     row: EvidenceRow
     method: methodology.Method
     quantity: methodology.Quantified
+    history: Mapping[str, object]
     rules: list[tuple[RuleInForce, dict[str, CounterKey]]]
 
 
@@ -64,10 +73,27 @@ class _Decided:
     decisions: list[Decision] = field(default_factory=list[Decision])
     awards: list[Award] = field(default_factory=list[Award])
     points: list[ledger.PointAward] = field(default_factory=list[ledger.PointAward])
+    claims: list[Claim] = field(default_factory=list[Claim])
+    readings: list[Reading] = field(default_factory=list[Reading])
+    superseded: dict[UUID, Superseded] = field(default_factory=dict[UUID, Superseded])
+
+
+class _Turn(NamedTuple):
+    """What every batch of one commit has in common. `exact`: charge whole budgets, not purses."""
+
+    vault: Vault
+    now: datetime
+    city_tz: str
+    exact: bool
 
 
 async def award_once(
-    db: Database, vault: Vault, clock: Clock, *, limit: int = EVENTS_MAX
+    db: Database,
+    vault: Vault,
+    clock: Clock,
+    *,
+    city_tz: str = "Asia/Shanghai",
+    limit: int = EVENTS_MAX,
 ) -> Counts:
     """Decide the oldest waiting uploads, up to about `limit` events; zero counts when idle.
 
@@ -78,7 +104,8 @@ async def award_once(
     for attempt in range(ATTEMPTS_MAX):
         try:
             async with db.transaction() as tx:
-                counts = await _award_waiting(tx, vault, clock.now(), limit, exact=exact)
+                turn = _Turn(vault, clock.now(), city_tz, exact)
+                counts = await _award_waiting(tx, turn, limit)
         except LeaseShort as short:
             exact = not await _lease(db, short) or attempt >= ATTEMPTS_MAX // 2
         except asyncpg.DeadlockDetectedError:
@@ -107,7 +134,7 @@ async def _lease(db: Database, short: LeaseShort) -> bool:
     return all(granted[key] >= points for key, points in short.shortfalls.items())
 
 
-async def _award_waiting(tx: Tx, vault: Vault, now: datetime, limit: int, *, exact: bool) -> Counts:
+async def _award_waiting(tx: Tx, turn: _Turn, limit: int) -> Counts:
     counts = Counts()
     rows: list[EvidenceRow] = []
     finished: list[int] = []
@@ -115,14 +142,14 @@ async def _award_waiting(tx: Tx, vault: Vault, now: datetime, limit: int, *, exa
         if rows and len(rows) + int(item.payload["count"]) > limit:
             break
         try:
-            rows += await evidence.load_upload(tx, vault, UUID(item.payload["upload_id"]))
+            rows += await evidence.load_upload(tx, turn.vault, UUID(item.payload["upload_id"]))
             finished.append(item.id)
         except evidence.EvidenceDamaged as damaged:
             # An operator has to look; other uploads go on.
             log("evidence_damaged", evidence_id=damaged.evidence_id)
             await outbox.fail(tx, item.id, str(damaged), RETRY_IN_S)
     if rows:
-        await _award_by_halves(tx, vault, now, rows, counts, exact=exact)
+        await _award_by_halves(tx, turn, rows, counts)
     await outbox.done(tx, finished)
     counts.items = len(finished)
     return counts
@@ -154,20 +181,20 @@ _POISON = (
 
 
 async def _award_by_halves(
-    tx: Tx, vault: Vault, now: datetime, rows: Sequence[EvidenceRow], counts: Counts, *, exact: bool
+    tx: Tx, turn: _Turn, rows: Sequence[EvidenceRow], counts: Counts
 ) -> None:
     """Award a batch; if a row poisons it, halve until that row stands alone and refuse it."""
     try:
         async with tx.savepoint():
-            decided = await _award_rows(tx, vault, now, rows, exact=exact)
+            decided = await _award_rows(tx, turn, rows)
     except _POISON as error:
         if len(rows) > 1:
             middle = len(rows) // 2
             for half in (rows[:middle], rows[middle:]):
-                await _award_by_halves(tx, vault, now, half, counts, exact=exact)
+                await _award_by_halves(tx, turn, half, counts)
             return
         log("poison_event_refused", evidence_id=rows[0].evidence_id, error=type(error).__name__)
-        decided = _Decided([_refusal(rows[0], "rule-error", now)])
+        decided = _Decided([_refusal(rows[0], "rule-error", turn.now)])
         await evidence.decide(tx, decided.decisions)
     counts.events += len(decided.decisions)
     counts.awarded += sum(d.state == "awarded" for d in decided.decisions)
@@ -175,46 +202,121 @@ async def _award_by_halves(
     counts.points += sum(award.amount for award in decided.awards)
 
 
-async def _award_rows(
-    tx: Tx, vault: Vault, now: datetime, rows: Sequence[EvidenceRow], *, exact: bool
-) -> _Decided:
+async def _award_rows(tx: Tx, turn: _Turn, rows: Sequence[EvidenceRow]) -> _Decided:
     """Decide and write one batch: the sentence of this flow."""
     methods = await methodology.calendar(tx)
     rules = await incentive.calendar(tx)
+    event_ids = [row.evidence_id for row in rows]
+    chains = await evidence.chains_of(tx, event_ids)
+    history = await resolve_history(tx, rows, methods, chains)
     decided = _Decided()
-    quantified = _quantify(rows, methods, rules, now, decided)
+    quantified = _quantify(rows, methods, rules, history, turn.now, decided)
     purses = await incentive.open_purses(
-        tx, {_budget(q.row, rule) for q in quantified for rule, _ in q.rules}, exact=exact
+        tx, {_budget(q.row, rule) for q in quantified for rule, _ in q.rules}, exact=turn.exact
     )
-    await lock_people(tx, {row.citizen_id for row in rows})
-    states = await evidence.states_of(tx, [row.evidence_id for row in rows])
-    known = {evidence_id for evidence_id, state in states.items() if state != "recorded"}
-    standing = await citizens.standing_since(
-        tx, {(row.citizen_id, row.partner_id, row.scenario) for row in rows}
+    people = {row.citizen_id for row in rows}
+    if chains:
+        earlier = (before for event_id in event_ids for before in chains.before(event_id))
+        people |= await evidence.people_of(tx, earlier)
+    await lock_people(tx, people)
+    states = await evidence.states_of(tx, event_ids)
+    pending = {event_id for event_id, state in states.items() if state == "recorded"}
+    # Asked again under the locks: a correction may have been recorded while we waited.
+    _replace_by_chains(rows, pending, await evidence.chains_of(tx, event_ids), turn.now, decided)
+    open_ids = pending - {decision.evidence_id for decision in decided.decisions}
+    due = [q for q in quantified if q.row.evidence_id in open_ids]
+    due = await _consented(tx, due, turn.now, decided)
+    due = await _uncontradicted(tx, due, turn.now, decided)
+    overturned = Overturned(
+        await incentive.standing_awards(tx, decided.superseded) if decided.superseded else [],
+        {entry.programme.programme_id: entry.counters for entry in rules.entries},
     )
-    due = [q for q in quantified if q.row.evidence_id not in known]
-    decided.decisions = [d for d in decided.decisions if d.evidence_id not in known]
-    book = await incentive.read_counters(
-        tx, (key for q in due for _, keys in q.rules for key in keys.values())
-    )
-    ids = iter(new_ids(2 * sum(len(q.rules) for q in due)))
+    wanted = [key for q in due for _, keys in q.rules for key in keys.values()]
+    book = await incentive.read_counters(tx, wanted + overturned.counter_keys)
+    back = len(overturned.awards)
+    ids = new_ids(2 * back + 2 * sum(len(q.rules) for q in due))
+    if back:
+        await overturned.release(tx, book, ids[:back], turn.now)
+    rest = iter(ids[2 * back :])
     for q in sorted(due, key=lambda q: (q.row.occurred_at, q.row.evidence_id)):
+        reasons = [_award_one(q, *rule, book, purses, rest, decided) for rule in q.rules]
+        refused = None if None in reasons else reasons[0]
+        decided.decisions.append(_decision(q, refused, turn.now))
+    purses.check()
+    decided.readings = [r for event_id, r in history.readings.items() if event_id in pending]
+    await _write(tx, turn, decided, book, purses, overturned, ids[back : 2 * back])
+    return decided
+
+
+def _replace_by_chains(
+    rows: Sequence[EvidenceRow],
+    pending: set[UUID],
+    chains: Chains,
+    now: datetime,
+    decided: _Decided,
+) -> None:
+    """Refuse what was corrected or retracted, apply retractions, and drop what they replace.
+
+    Whatever becomes of a correction itself, what it names no longer stands.
+    """
+    replaced: dict[UUID, Decision] = {}
+    for row in rows if chains else ():
+        event_id = row.evidence_id
+        if event_id not in pending:
+            continue
+        fall = chains.superseding(event_id)
+        if fall is not None:
+            decided.superseded[event_id] = fall
+            replaced[event_id] = _refusal(row, fall.reason, now)
+            continue
+        if chains.is_retraction(event_id):
+            replaced[event_id] = Decision(event_id, "applied", None, None, None, None, now)
+        for earlier in chains.before(event_id):
+            fall = chains.superseding(earlier)
+            if fall is not None:
+                decided.superseded[earlier] = fall
+    decided.decisions = [
+        d for d in decided.decisions if d.evidence_id in pending and d.evidence_id not in replaced
+    ]
+    decided.decisions += replaced.values()
+
+
+async def _consented(
+    tx: Tx, due: Sequence[_Quantified], now: datetime, decided: _Decided
+) -> list[_Quantified]:
+    """The events whose consent stands and covers them; the others are refused."""
+    standing = await citizens.standing_since(
+        tx, {(q.row.citizen_id, q.row.partner_id, q.row.scenario) for q in due}
+    )
+    covered: list[_Quantified] = []
+    for q in due:
         since = standing.get((q.row.citizen_id, q.row.partner_id, q.row.scenario))
         if since is None or q.row.occurred_at < since:
             decided.decisions.append(_refusal(q.row, "consent-withdrawn", now, q))
-            continue
-        reasons = [_award_one(q, *rule, book, purses, ids, decided) for rule in q.rules]
-        refused = None if None in reasons else reasons[0]
-        decided.decisions.append(_decision(q, refused, now))
-    purses.check()
-    await _write(tx, vault, now, decided, book, purses)
-    return decided
+        else:
+            covered.append(q)
+    return covered
+
+
+async def _uncontradicted(
+    tx: Tx, due: Sequence[_Quantified], now: datetime, decided: _Decided
+) -> list[_Quantified]:
+    """The events that no stronger report contradicts; the others are refused `double-claim`."""
+    decided.claims, losers = await settle_claims(tx, (q.row for q in due), exclusive_modes())
+    for loser, stronger in losers.items():
+        decided.superseded.setdefault(loser, Superseded(loser, "double-claim", stronger))
+    if not losers:
+        return list(due)
+    lost = [q for q in due if q.row.evidence_id in losers]
+    decided.decisions += [_refusal(q.row, "double-claim", now, q) for q in lost]
+    return [q for q in due if q.row.evidence_id not in losers]
 
 
 def _quantify(
     rows: Sequence[EvidenceRow],
     methods: methodology.MethodCalendar,
     rules: incentive.RuleCalendar,
+    history: History,
     now: datetime,
     decided: _Decided,
 ) -> list[_Quantified]:
@@ -228,14 +330,20 @@ def _quantify(
         elif method is None:
             decided.decisions.append(_refusal(row, "no-method-in-force", now))
         else:
-            quantity = methodology.quantify(method, row.data)
+            unknown = history.refused.get(row.evidence_id) if method.needs.history else None
+            if unknown is not None:
+                decided.decisions.append(_refusal(row, unknown, now))
+                continue
+            known = history.values.get(row.evidence_id, _NO_HISTORY)
+            quantity = methodology.quantify(method, row.data, known)
             if isinstance(quantity, methodology.Refused):
+                history.readings.pop(row.evidence_id, None)  # what is refused is no history
                 decided.decisions.append(_refusal(row, quantity.reason, now))
                 continue
             found = [
                 (rule, _counter_keys(row, rule)) for rule in in_force[row.city_day, row.scenario]
             ]
-            q = _Quantified(row, method, quantity, found)
+            q = _Quantified(row, method, quantity, known, found)
             if q.rules:
                 quantified.append(q)
             else:
@@ -255,12 +363,14 @@ def _award_one(
     """Apply one programme's rule to one event; the reason if it pays nothing because of it."""
     row, rule = q.row, in_force.rule
     data = row.data or {}
+    if q.method.derived:
+        data = methodology.with_derived(q.method.derived, data)
     counted = {name: book.read(key) for name, key in keys.items()}
     counters = {name: counted[name] for name in rule.needs.counters}
     reduction = incentive.Reduction(
         q.quantity.reduction_mg, row.scenario, row.evidence_level, q.method.status
     )
-    paid = incentive.apply_rule(rule, reduction, data, {}, counters)
+    paid = incentive.apply_rule(rule, reduction, data, q.history, counters)
     if isinstance(paid, incentive.RuleRefused):
         return paid.reason
     used_before = tuple([counted[name] for name in rule.cap_counters])
@@ -288,7 +398,7 @@ def _award_one(
             reduction=reduction,
             origin=row.origin,
             inputs={**q.quantity.inputs, **paid.inputs},
-            history=q.quantity.history,
+            history={**q.quantity.history, **paid.history},
             counters=counters,
             used_before=used_before,
             cut_by=cut_by,
@@ -314,18 +424,35 @@ def _award_one(
 
 
 async def _write(
-    tx: Tx, vault: Vault, now: datetime, decided: _Decided, book: CounterBook, purses: Purses
+    tx: Tx,
+    turn: _Turn,
+    decided: _Decided,
+    book: CounterBook,
+    purses: Purses,
+    overturned: Overturned,
+    reversal_ids: Sequence[UUID],
 ) -> None:
     """Everything the batch changes; the rows that all people share come last."""
+    now = turn.now
     await evidence.decide(tx, decided.decisions)
+    if decided.readings:
+        await evidence.store_readings(tx, decided.readings)
+    if decided.claims:
+        await evidence.store_claims(tx, decided.claims)
+    if decided.superseded:
+        touched = overturned.evidence_ids.union(d.evidence_id for d in decided.decisions)
+        fallen = {each: fall for each, fall in decided.superseded.items() if each in touched}
+        await evidence.supersede(tx, fallen, now)
     await incentive.store_awards(tx, decided.awards, now)
     await incentive.write_counters(tx, book)
     await incentive.close_purses(tx, purses)
+    if overturned.awards:
+        await overturned.reverse(tx, decided.superseded, reversal_ids, now, turn.city_tz)
     if not decided.points:
         return
     for points_class in sorted({award.points_class for award in decided.points}):
         people = {a.citizen_id for a in decided.points if a.points_class == points_class}
-        await citizens.accounts_of(tx, vault, people, points_class)
+        await citizens.accounts_of(tx, turn.vault, people, points_class)
     await tx.copy(
         "unsealed", ("kind", "ref", "queued_at"), [(1, a.transfer_id, now) for a in decided.points]
     )

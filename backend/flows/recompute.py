@@ -2,7 +2,8 @@
 
 Awards are redone from the decrypted evidence and the documents they name, with the history,
 counters and cap values stated beside them; those statements are then checked against each other
-and against the journal. What was erased is counted, not called a difference.
+and against the journal. A history is derived again from the base month's own evidence. What was
+erased is counted, not called a difference.
 """
 
 import json
@@ -14,12 +15,15 @@ from typing import Any
 from uuid import UUID
 
 from backend import evidence, incentive, ledger, methodology
-from backend.evidence import EvidenceRow
+from backend.evidence import EvidenceRow, Reading
+from backend.flows.resolve_history import NEEDS, values_of
+from backend.flows.settle_claims import exclusive_modes
 from backend.kit.db import Database, Row, Tx
-from backend.kit.laws import Difference, broken
+from backend.kit.laws import Difference, broken, differences
 from backend.kit.vault import Vault
 
 PAGE = 2_000
+_NONE = UUID(int=0)
 
 
 @dataclass(slots=True)
@@ -54,7 +58,54 @@ _PAIRS = {
         SELECT d.evidence_id::text AS subject, 'an award' AS expected, 'none' AS found
         FROM decision AS d LEFT JOIN award AS a USING (evidence_id)
         WHERE d.state = 'awarded' AND a.award_id IS NULL""",
+    "the-superseded-is-taken-back": """
+        SELECT a.award_id::text AS subject, 'a counter-entry and a release' AS expected,
+               concat_ws(' ', t.transfer_id, r.release_id) AS found
+        FROM supersession AS s JOIN award AS a USING (evidence_id)
+        LEFT JOIN transfer AS t ON t.of_transfer = a.transfer_id AND t.act = 'reverse'
+        LEFT JOIN award_release AS r USING (award_id)
+        WHERE (a.transfer_id IS NOT NULL AND t.transfer_id IS NULL) OR r.award_id IS NULL""",
+    "only-the-superseded-is-released": """
+        SELECT r.award_id::text AS subject, 'a superseded event' AS expected, 'none' AS found
+        FROM award_release AS r LEFT JOIN award AS a USING (award_id)
+        LEFT JOIN supersession AS s USING (evidence_id)
+        WHERE s.evidence_id IS NULL""",
+    "the-last-of-a-chain-stands": """
+        SELECT d.evidence_id::text AS subject, 'superseded' AS expected, 'standing' AS found
+        FROM correction AS c
+        CROSS JOIN LATERAL (
+            SELECT c.root_id AS evidence_id
+            UNION ALL
+            SELECT e.evidence_id FROM correction AS e WHERE e.root_id = c.root_id AND e.n < c.n
+        ) AS earlier
+        JOIN decision AS later ON later.evidence_id = c.evidence_id
+        JOIN decision AS d ON d.evidence_id = earlier.evidence_id
+        WHERE d.state = 'awarded' AND coalesce(later.reason, '') <> 'rule-error'
+          AND NOT EXISTS (SELECT FROM supersession AS s
+                          WHERE s.evidence_id = d.evidence_id)""",
 }
+
+# No two standing awards of a person need them at the same time. $1, $2: scenarios and their
+# exclusive modes; $3: how many seconds clocks may differ.
+_CONTRADICTIONS = """
+    WITH mode AS (SELECT * FROM unnest($1::text[], $2::text[]) AS m (scenario, mode)),
+    standing AS (
+        SELECT c.*, m.mode FROM claim AS c JOIN mode AS m USING (scenario)
+        JOIN decision AS d USING (evidence_id)
+        WHERE d.state = 'awarded'
+          AND NOT EXISTS (SELECT FROM supersession AS s WHERE s.evidence_id = c.evidence_id)),
+    reached AS (
+        SELECT *, max(ends_at) OVER (
+                   PARTITION BY citizen_id, mode ORDER BY starts_at, evidence_id
+                   ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS reach
+        FROM standing)
+    SELECT concat_ws(' ', 'evidence', a.evidence_id, b.evidence_id) AS subject,
+           'one of them' AS expected, 'both' AS found
+    FROM reached AS b JOIN standing AS a USING (citizen_id, mode)
+    WHERE b.reach > b.starts_at + make_interval(secs => $3)
+      AND (a.starts_at, a.evidence_id) < (b.starts_at, b.evidence_id)
+      AND a.starts_at + make_interval(secs => $3) < b.ends_at
+      AND b.starts_at + make_interval(secs => $3) < a.ends_at"""
 
 
 async def recompute(
@@ -77,6 +128,7 @@ async def recompute(
         result.differences += await ledger.replay(tx)
         result.differences += await incentive.check_laws(tx)
         result.differences += await broken(tx, _PAIRS)
+        result.differences += await _contradictions(tx)
         ids = await _award_ids(tx, day_from, day_to, sample, seed)
         progress(0, len(ids))
         for at in range(0, len(ids), PAGE):
@@ -84,6 +136,17 @@ async def recompute(
             await _redo_page(tx, vault, page, result)
             progress(min(at + PAGE, len(ids)), len(ids))
     return result
+
+
+async def _contradictions(tx: Tx) -> list[Difference]:
+    modes = {name: mode for name, mode in exclusive_modes().items() if mode is not None}
+    rows = await tx.fetch(
+        _CONTRADICTIONS,
+        list(modes),
+        list(modes.values()),
+        evidence.TOLERANCE.total_seconds(),
+    )
+    return differences("nobody-is-in-two-places", rows)
 
 
 async def _award_ids(
@@ -104,6 +167,8 @@ async def _award_ids(
 async def _redo_page(tx: Tx, vault: Vault, page: Sequence[UUID], result: Recomputed) -> None:
     awards = await tx.fetch("SELECT * FROM award WHERE award_id = ANY($1::uuid[])", list(page))
     loaded = await _load(tx, vault, {award["evidence_id"] for award in awards})
+    bases = await evidence.bases_of(tx, loaded)
+    base_rows = await _load(tx, vault, set(bases.values())) if bases else {}
     methods, rules = await _documents(tx, awards)
     for award in sorted(awards, key=lambda award: award["award_id"]):
         row = loaded.get(award["evidence_id"])
@@ -112,7 +177,7 @@ async def _redo_page(tx: Tx, vault: Vault, page: Sequence[UUID], result: Recompu
         result.awards += 1
         if row is None:
             result.differences.append(_differs(award, "evidence", "a readable body", "none"))
-        elif row.data is None:
+        elif row.data is None or _erased(base := base_rows.get(bases.get(row.evidence_id, _NONE))):
             result.erased += 1
         elif method is None or rule is None:
             result.differences.append(_differs(award, "documents", "published", "absent"))
@@ -120,9 +185,13 @@ async def _redo_page(tx: Tx, vault: Vault, page: Sequence[UUID], result: Recompu
             found = _as_found(award, row, method, rule)
             result.differences += [
                 _differs(award, name, value, found[name])
-                for name, value in _as_expected(award, row, method, rule).items()
+                for name, value in _as_expected(award, row, base, method, rule).items()
                 if found[name] != value
             ]
+
+
+def _erased(row: EvidenceRow | None) -> bool:
+    return row is not None and row.data is None
 
 
 async def _load(tx: Tx, vault: Vault, wanted: set[UUID]) -> dict[UUID, EvidenceRow]:
@@ -155,7 +224,11 @@ async def _documents(tx: Tx, awards: Sequence[Row]) -> tuple[_Methods, _Rules]:
 
 
 def _as_expected(
-    award: Row, row: EvidenceRow, method: methodology.Method, rule: incentive.Rule
+    award: Row,
+    row: EvidenceRow,
+    base: EvidenceRow | None,
+    method: methodology.Method,
+    rule: incentive.Rule,
 ) -> dict[str, Any]:
     """What the evidence and the documents give, with the values stated beside the award."""
     expected: dict[str, Any] = {
@@ -173,6 +246,9 @@ def _as_expected(
         "caps": [(cap.name, cap.limit) for cap in rule.caps],
     }
     stated: dict[str, Any] = json.loads(award["stated"])
+    needed = {*method.needs.history, *rule.needs.history}
+    expected["history"] = _history(base, needed)
+    data = methodology.with_derived(method.derived, row.data or {})
     quantity = methodology.quantify(method, row.data or {}, stated["history"])
     if isinstance(quantity, methodology.Refused):
         return expected | {"reduction_mg": f"refused {quantity.reason}"}
@@ -180,9 +256,7 @@ def _as_expected(
     reduction = incentive.Reduction(
         quantity.reduction_mg, row.scenario, row.evidence_level, method.status
     )
-    paid = incentive.apply_rule(
-        rule, reduction, row.data or {}, stated["history"], stated["counters"]
-    )
+    paid = incentive.apply_rule(rule, reduction, data, stated["history"], stated["counters"])
     if isinstance(paid, incentive.RuleRefused):
         return expected | {"points_before_caps": f"refused {paid.reason}"}
     expected |= {
@@ -197,6 +271,17 @@ def _as_expected(
     return expected
 
 
+def _history(base: EvidenceRow | None, needed: set[str]) -> dict[str, object]:
+    """What the base month's own evidence gives of the values needed."""
+    if base is None or not needed & NEEDS:
+        return {}
+    month = evidence.read_month(
+        base.evidence_id, base.citizen_id, base.partner_id, base.city_day, base.data or {}
+    )
+    values = values_of(month) if isinstance(month, Reading) else {}
+    return {name: value for name, value in values.items() if name in needed}
+
+
 def _as_found(
     award: Row, row: EvidenceRow, method: methodology.Method, rule: incentive.Rule
 ) -> dict[str, Any]:
@@ -206,6 +291,7 @@ def _as_found(
         **award,
         "inputs": json.loads(award["inputs"]),
         "rule_rows": list(award["rule_rows"]),
+        "history": stated["history"],
         "caps": [(cap["name"], cap["limit"]) for cap in stated["caps"]],
         "covered": row.scenario in method.scenarios
         and method.covers(row.city_day)

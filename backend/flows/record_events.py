@@ -1,7 +1,7 @@
 """signed event → evidence: what a partner signed becomes durable before it is answered."""
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 from uuid import UUID
@@ -9,7 +9,8 @@ from uuid import UUID
 import msgspec
 
 from backend import citizens, evidence
-from backend.evidence import Accepted, Event, Recorded, Rejected, Upload
+from backend.evidence import Accepted, Correction, Event, Recorded, Rejected, Upload
+from backend.flows.correct_events import place_in_chains
 from backend.kit import outbox
 from backend.kit.canonical import NotJson
 from backend.kit.clock import Clock, city_day
@@ -161,6 +162,8 @@ async def _record(
     poisoned = await evidence.store_events(tx, vault, upload, judged.accepted, careful=careful)
     if poisoned:
         judged.turn_away(poisoned)
+    if judged.corrections:
+        await evidence.store_corrections(tx, judged.corrections)
     answer = await _answer(tx, terms, upload, judged)
     await evidence.store_upload(tx, upload, judged.accepted, judged.rejected, answer)
     if judged.accepted:
@@ -202,6 +205,7 @@ class _Judged:
     accepted: list[Accepted]
     duplicates: list[tuple[Event, UUID]]
     rejected: list[Rejected]
+    corrections: list[Correction] = field(default_factory=list[Correction])
 
     def turn_away(self, poisoned: Iterable[Accepted]) -> None:
         """Reject what the database would not take, and what repeats it in the same upload."""
@@ -211,6 +215,7 @@ class _Judged:
         self.accepted = [one for one in self.accepted if one.evidence_id not in gone]
         self.duplicates = [pair for pair in self.duplicates if pair[1] not in gone]
         self.rejected += [_rejected(event, "not-recordable") for event in turned]
+        self.corrections = [each for each in self.corrections if each.evidence_id not in gone]
 
 
 async def _judge(
@@ -250,7 +255,26 @@ async def _judge(
         judged.accepted.append(Accepted(evidence_id, event, citizen_id, level))
         # Only an accepted event occupies its identity.
         known[identity] = Recorded(evidence_id, event.digest)
+    if any(one.event.amends is not None for one in judged.accepted):
+        await _place(tx, partner_id, judged)
     return judged
+
+
+async def _place(tx: Tx, partner_id: str, judged: _Judged) -> None:
+    """Find what each correction takes the place of; those that name nothing are turned away."""
+    placed = await place_in_chains(tx, partner_id, judged.accepted)
+    judged.corrections = placed.corrections
+    problems = placed.problems
+    judged.rejected += [
+        _rejected(event, problems[evidence_id])
+        for event, evidence_id in [
+            *((one.event, one.evidence_id) for one in judged.accepted),
+            *judged.duplicates,
+        ]
+        if evidence_id in problems
+    ]
+    judged.accepted = [one for one in judged.accepted if one.evidence_id not in problems]
+    judged.duplicates = [pair for pair in judged.duplicates if pair[1] not in problems]
 
 
 def _refusal(

@@ -39,6 +39,7 @@ from backend.incentive.programmes import (
     publish,
     set_status,
 )
+from backend.incentive.releases import StandingAward, counter_keys, release, standing_awards
 from backend.incentive.shipped import shipped_rules
 
 __all__ = [
@@ -57,6 +58,7 @@ __all__ = [
     "RuleInForce",
     "RulePaid",
     "RuleRefused",
+    "StandingAward",
     "apply_rule",
     "awarded_before",
     "budget_period",
@@ -67,6 +69,7 @@ __all__ = [
     "close_period",
     "close_purses",
     "counted",
+    "counter_keys",
     "create_programme",
     "cut",
     "document_of",
@@ -79,9 +82,11 @@ __all__ = [
     "publish",
     "read_counters",
     "read_rule",
+    "release",
     "set_envelope",
     "set_status",
     "shipped_rules",
+    "standing_awards",
     "store_awards",
     "write_counters",
 ]

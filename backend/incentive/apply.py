@@ -12,12 +12,13 @@ from backend.kit.needs import INTEGER_MAX, Value, fits_leaf, pick
 class RulePaid(NamedTuple):
     """What the table gives: ids of the paid rows in document order and the sum of their points.
 
-    `inputs` are the event's values that the rule declared.
+    `inputs` are the event's values that the rule declared, `history` those looked up for it.
     """
 
     rows: tuple[str, ...]
     points_before_caps: int
     inputs: dict[str, Value]
+    history: dict[str, Value]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +70,7 @@ def apply_rule(
         return _RULE_ERROR
     values.update(needed)
     try:
-        return _pay(rule, values, declared)
+        return _pay(rule, values, declared, looked_up)
     except ExprError:
         return _RULE_ERROR
 
@@ -91,7 +92,10 @@ def cut(
 
 
 def _pay(
-    rule: Rule, values: Mapping[str, Value], inputs: dict[str, Value]
+    rule: Rule,
+    values: Mapping[str, Value],
+    inputs: dict[str, Value],
+    history: dict[str, Value],
 ) -> RulePaid | RuleRefused:
     hits = [row for row in rule.rows if row.when.evaluate(values) is True]
     if rule.hit == "unique" and len(hits) > 1:
@@ -105,4 +109,4 @@ def _pay(
         points += each
     if points > INTEGER_MAX:
         return _RULE_ERROR
-    return RulePaid(tuple(row.id for row in paid), points, inputs)
+    return RulePaid(tuple(row.id for row in paid), points, inputs, history)

@@ -2,8 +2,10 @@
 
 A counter is named `<what>_<window>`: `points` are the points awarded after caps, `awards` the
 awarded events, those of 0 points included. Caps read the `points` counters, so that a new
-version of a rule with other names for its caps does not start from zero. A reversal gives
-nothing back: counters equal the sum over all awards ever made.
+version of a rule with other names for its caps does not start from zero. A reversal by hand gives
+nothing back; an award is released from its counters when another event takes the place of its own
+(a correction, a retraction, a stronger claim). Counters equal the sum over all awards that were not
+released.
 """
 
 from collections.abc import Iterable, Sequence
@@ -89,7 +91,10 @@ async def backfill_counters(tx: Tx, programme_id: str, names: Sequence[str]) -> 
             """INSERT INTO counter (citizen_id, programme_id, name, period, value)
                SELECT citizen_id, programme_id, $2, left(city_day::text, $3),
                       CASE WHEN $4 THEN sum(amount) ELSE count(*) END
-               FROM award WHERE programme_id = $1 GROUP BY 1, 2, 4
+               FROM award AS a
+               WHERE programme_id = $1
+                 AND NOT EXISTS (SELECT FROM award_release AS r WHERE r.award_id = a.award_id)
+               GROUP BY 1, 2, 4
                ON CONFLICT (citizen_id, programme_id, name, period)
                DO UPDATE SET value = excluded.value""",
             programme_id,

@@ -9,22 +9,26 @@ from backend.kit.laws import Difference, broken, differences
 
 _CHARACTERS = {"day": 10, "month": 7, "year": 4}
 
-# Counters = Σ awards. $1, $2, $3: the counters each programme keeps, as (programme, name, length
-# of the period's text).
+# Counters = Σ awards that were not released. $1, $2, $3: the counters each programme keeps, as
+# (programme, name, length of the period's text).
 _COUNTERS = """
     WITH kept AS (
         SELECT * FROM unnest($1::text[], $2::text[], $3::int[]) AS k (programme_id, name, length)),
     counted AS (
         SELECT a.citizen_id, a.programme_id, k.name, left(a.city_day::text, k.length) AS period,
                CASE WHEN k.name LIKE 'points%' THEN sum(a.amount) ELSE count(*) END AS value
-        FROM award AS a JOIN kept AS k USING (programme_id) GROUP BY 1, 2, 3, 4)
+        FROM award AS a JOIN kept AS k USING (programme_id)
+        WHERE NOT EXISTS (SELECT FROM award_release AS r WHERE r.award_id = a.award_id)
+        GROUP BY 1, 2, 3, 4)
     SELECT concat_ws(' ', citizen_id, programme_id, name, period) AS subject,
            coalesce(s.value, 0)::text AS expected, coalesce(c.value, 0)::text AS found
     FROM counted AS s FULL JOIN counter AS c USING (citizen_id, programme_id, name, period)
     WHERE coalesce(s.value, 0) <> coalesce(c.value, 0)"""
 
 # Ordered by what was used before each, the awards of a person, programme and window add up
-# without gap or overlap. $1…$4: the window of each cap, as (rule, version, position, window).
+# without gap or overlap; where one was released, in the order of the ids, which are made under
+# the person's lock. A release is a step that takes its award's points off again. $1…$4: the window
+# of each cap, as (rule, version, position, window).
 _CAPS = """
     WITH cap AS (
         SELECT rule_id, rule_version, position, w."window"
@@ -39,13 +43,25 @@ _CAPS = """
         CROSS JOIN LATERAL jsonb_array_elements(a.stated -> 'caps')
                            WITH ORDINALITY AS stated (cap, position)
         JOIN cap USING (rule_id, rule_version, position)),
+    steps AS (
+        SELECT award_id, award_id AS step, citizen_id, programme_id, "window", period, amount,
+               used_before
+        FROM used
+        UNION ALL
+        SELECT u.award_id, r.release_id, u.citizen_id, u.programme_id, u."window", u.period,
+               -u.amount, NULL
+        FROM used AS u JOIN award_release AS r USING (award_id)),
+    placed AS (
+        SELECT *, count(*) FILTER (WHERE used_before IS NULL) OVER w = 0 AS rising,
+               count(used_before) OVER w AS stating
+        FROM steps WINDOW w AS (PARTITION BY citizen_id, programme_id, "window", period)),
     chained AS (
         SELECT *, coalesce(sum(amount) OVER (
                    PARTITION BY citizen_id, programme_id, "window", period
-                   ORDER BY used_before, amount > 0, award_id
-                   ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0) AS sum_before,
-               count(*) OVER (PARTITION BY citizen_id, programme_id, "window", period) AS stating
-        FROM used)
+                   ORDER BY CASE WHEN rising THEN used_before ELSE 0 END, rising AND amount > 0,
+                            step
+                   ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0) AS sum_before
+        FROM placed)
     SELECT concat_ws(' ', award_id, "window", period) AS subject, sum_before::text AS expected,
            used_before::text AS found
     FROM chained AS c

@@ -195,3 +195,17 @@ class AwardRow(SQLModel, table=True):
     cut_by: str | None = Field(default=None, sa_type=Text)
     transfer_id: UUID | None = None
     awarded_at: datetime = Field(sa_column=_instant())
+
+
+class AwardRelease(SQLModel, table=True):
+    """An award that no longer counts: another event stands in the place of its own.
+
+    `release_id` is a UUIDv7 made under the person's lock, so it tells between which awards this
+    happened.
+    """
+
+    __tablename__ = "award_release"  # pyright: ignore[reportAssignmentType]
+
+    award_id: UUID = Field(primary_key=True)
+    release_id: UUID = Field(unique=True)
+    released_at: datetime = Field(sa_column=_instant())

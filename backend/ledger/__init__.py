@@ -12,6 +12,7 @@ from backend.ledger.service import (
     debts_of,
     owners_of,
     reverse_award,
+    reversed_among,
 )
 
 __all__ = [
@@ -27,4 +28,5 @@ __all__ = [
     "owners_of",
     "replay",
     "reverse_award",
+    "reversed_among",
 ]

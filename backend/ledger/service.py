@@ -219,6 +219,16 @@ async def owners_of(tx: Tx, transfer_ids: Iterable[UUID]) -> set[UUID]:
     return {row["citizen_id"] for row in rows}
 
 
+async def reversed_among(tx: Tx, transfer_ids: Iterable[UUID]) -> set[UUID]:
+    """Those of these awards' transfers that were taken back already."""
+    rows = await tx.fetch(
+        """SELECT of_transfer FROM transfer
+           WHERE of_transfer = ANY($1::uuid[]) AND act = 'reverse'""",
+        list(transfer_ids),
+    )
+    return {row["of_transfer"] for row in rows}
+
+
 async def _move(tx: Tx, movements: Movements) -> None:
     lots: dict[tuple[str, date], list[tuple[UUID, int]]] = {}
     for (citizen_id, points_class, month), moved in movements.lots.items():

@@ -40,6 +40,7 @@ _STATE: dict[str, Any] = {
     "enum": [
         "recorded",
         "refused",
+        "applied",
         "awarded",
         "logged",
         "confirmed",
@@ -141,6 +142,7 @@ _STATUS_EXAMPLE: dict[str, Any] = {
     "state": "awarded",
     "reason": None,
     "reduction_mg": 2525448,
+    "stands_instead": None,
 }
 
 _STATUS_SCHEMA: dict[str, Any] = {
@@ -156,6 +158,16 @@ _STATUS_SCHEMA: dict[str, Any] = {
         "state": _STATE,
         "reason": {"type": ["string", "null"]},
         "reduction_mg": {"type": ["integer", "null"]},
+        "stands_instead": {
+            "type": ["object", "null"],
+            "description": "What counts where this was corrected, retracted or contradicted",
+            "required": ["event_id", "evidence_id", "partner_id"],
+            "properties": {
+                "evidence_id": {"type": "string", "format": "uuid"},
+                "partner_id": {"type": "string"},
+                "event_id": {"type": "string"},
+            },
+        },
     },
 }
 

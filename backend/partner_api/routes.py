@@ -201,6 +201,13 @@ def _event_status(row: Row, state: str) -> dict[str, Any]:
         "state": state,
         "reason": row["reason"],
         "reduction_mg": row["reduction_mg"],
+        "stands_instead": None
+        if row["instead_id"] is None
+        else {
+            "evidence_id": row["instead_id"],
+            "partner_id": row["instead_partner"],
+            "event_id": row["instead_event"],
+        },
     }
 
 

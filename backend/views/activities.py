@@ -31,8 +31,20 @@ class Award:
 
 
 @dataclass(frozen=True, slots=True)
+class Standing:
+    """The event that stands instead of one that was corrected, retracted or contradicted."""
+
+    activity_id: UUID
+    partner_id: str
+    event_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class Activity:
-    """One event of a citizen. `points` is the sum of its awards; None until decided."""
+    """One event of a citizen. `points` is the sum of its awards; None until decided.
+
+    `stands_instead` is set where another event of the same person took its place.
+    """
 
     activity_id: UUID
     partner_id: str
@@ -46,12 +58,23 @@ class Activity:
     reduction_mg: int | None
     points: int | None
     awards: tuple[Award, ...]
+    stands_instead: Standing | None
 
 
 _EVENTS = """
 SELECT e.evidence_id, e.partner_id, e.event_id, e.scenario, e.city_day, e.occurred_text,
-       e.recorded_at, d.state, d.reason, d.reduction_mg
+       e.recorded_at, d.state, coalesce(d.reason, s.reason) AS reason, d.reduction_mg,
+       o.evidence_id AS instead_id, o.partner_id AS instead_partner, o.event_id AS instead_event
 FROM evidence AS e LEFT JOIN decision AS d USING (evidence_id)
+LEFT JOIN supersession AS s ON s.evidence_id = e.evidence_id
+     AND (d.reason IS NULL OR d.reason = s.reason)
+LEFT JOIN evidence AS o ON o.evidence_id = s.by_evidence_id AND o.citizen_id = e.citizen_id
+"""
+
+# A retraction is no activity of anybody: what it took back is.
+_ACTIVE = """
+NOT EXISTS (SELECT FROM correction AS c
+            WHERE c.evidence_id = e.evidence_id AND c.kind = 'retracts')
 """
 
 # A refused batch counts until its leaves were cut again into a batch that is not refused. Refused
@@ -82,7 +105,7 @@ async def activities_of(
     """A citizen's events, last recorded first, recorded before the event `before`."""
     rows = await tx.fetch(
         _EVENTS
-        + """WHERE e.citizen_id = $1 AND ($2::uuid IS NULL OR e.evidence_id < $2)
+        + f"""WHERE e.citizen_id = $1 AND ($2::uuid IS NULL OR e.evidence_id < $2) AND {_ACTIVE}
              ORDER BY e.evidence_id DESC LIMIT $3""",
         citizen_id,
         before,
@@ -94,7 +117,9 @@ async def activities_of(
 async def activity_of(tx: Tx, citizen_id: UUID, activity_id: UUID) -> Activity | None:
     """One event of this citizen; None when it does not exist or is another's."""
     rows = await tx.fetch(
-        _EVENTS + "WHERE e.citizen_id = $1 AND e.evidence_id = $2", citizen_id, activity_id
+        _EVENTS + f"WHERE e.citizen_id = $1 AND e.evidence_id = $2 AND {_ACTIVE}",
+        citizen_id,
+        activity_id,
     )
     found = await _with_awards(tx, rows)
     return found[0] if found else None
@@ -124,8 +149,8 @@ def state_of_event(decided: str | None, award_states: list[str]) -> str:
     """The state of an event with its awards: what ended badly first, else the least advanced."""
     if decided is None:
         return "recorded"
-    if decided == "refused":
-        return "refused"
+    if decided in ("refused", "applied"):
+        return decided
     for end in ("refused_by_chain", "reversed"):
         if end in award_states:
             return end
@@ -154,6 +179,12 @@ async def _with_awards(tx: Tx, rows: list[Row]) -> list[Activity]:
 def _activity(row: Row, awards: tuple[Award, ...]) -> Activity:
     # An award of 0 points has no transfer: it does not hold back those that pay.
     paid = [each.state for each in awards if each.points > 0]
+    state = state_of_event(row["state"], paid)
+    if row["state"] == "awarded" and row["reason"] is not None and state in ORDER:
+        state = "reversed"  # of 0 points: there was nothing to take back
+    instead = None
+    if row["instead_id"] is not None:
+        instead = Standing(row["instead_id"], row["instead_partner"], row["instead_event"])
     return Activity(
         activity_id=row["evidence_id"],
         partner_id=row["partner_id"],
@@ -162,9 +193,10 @@ def _activity(row: Row, awards: tuple[Award, ...]) -> Activity:
         city_day=row["city_day"],
         occurred_text=row["occurred_text"],
         recorded_at=row["recorded_at"],
-        state=state_of_event(row["state"], paid),
+        state=state,
         reason=row["reason"],
         reduction_mg=row["reduction_mg"],
         points=None if row["state"] is None else sum(each.points for each in awards),
         awards=awards,
+        stands_instead=instead,
     )

@@ -45,7 +45,7 @@ WRITTEN_ONCE = (
     *("leaf", "log_node", "checkpoint"),
 )
 # What a person's deletion removes.
-ERASABLE = {"citizen_secret", "evidence_body", "leaf_secret"}
+ERASABLE = {"citizen_secret", "evidence_body", "leaf_secret", "reading"}
 
 
 @pytest.mark.parametrize("table", WRITTEN_ONCE)

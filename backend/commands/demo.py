@@ -139,17 +139,26 @@ def _tour(
     from backend.demo.tour import Tour
     from backend.partner_client import Credentials, Subject
 
-    entry = next(p for p in partners if p["partner_id"] == "metro")
-    credentials = Credentials(
-        partner_id=entry["partner_id"],
-        scheme=entry["scheme"],
-        secret=entry.get("secret"),
-        private_key_pem=entry.get("private_key_pem"),
-        subjects=tuple(
-            Subject(s["token"], s["scenario"], s["consent_from"]) for s in entry["subjects"]
-        ),
+    held = {
+        entry["partner_id"]: Credentials(
+            partner_id=entry["partner_id"],
+            scheme=entry["scheme"],
+            secret=entry.get("secret"),
+            private_key_pem=entry.get("private_key_pem"),
+            subjects=tuple(
+                Subject(s["token"], s["scenario"], s["consent_from"]) for s in entry["subjects"]
+            ),
+        )
+        for entry in partners
+    }
+    return Tour(
+        installation.base_url,
+        held["metro"],
+        held,
+        installation.settings.city_tz,
+        papers,
+        show,
     )
-    return Tour(installation.base_url, credentials, papers, show)
 
 
 def _sign_ins(partners: list[dict[str, Any]], holdings: "City") -> dict[str, Any]:

@@ -25,6 +25,7 @@ COMMANDS = {
     "recompute": "recompute",
     "reconcile": "reconcile",
     "rules": "rules",
+    "sanity": "sanity",
     "send": "send",
     "serve": "serve",
     "statement": "statement",

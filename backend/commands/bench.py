@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-BENCHES = ("record", "door", "pipeline", "node", "gas")
+BENCHES = ("record", "door", "pipeline", "node", "quantify", "gas")
 
 
 def register(app: typer.Typer) -> None:

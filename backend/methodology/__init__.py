@@ -12,10 +12,13 @@ from backend.methodology.registry import (
     in_force,
     publish,
 )
+from backend.methodology.sanity import Finding, Limit, check_figure, read_figure, sanity_limits
 from backend.methodology.scenarios import ScenarioSpec, scenarios
 from backend.methodology.shipped import shipped_methods
 
 __all__ = [
+    "Finding",
+    "Limit",
     "Method",
     "MethodCalendar",
     "Quantified",
@@ -23,13 +26,16 @@ __all__ = [
     "ScenarioSpec",
     "calendar",
     "card",
+    "check_figure",
     "document_of",
     "enact",
     "grid_methods",
     "in_force",
     "publish",
     "quantify",
+    "read_figure",
     "read_method",
+    "sanity_limits",
     "scenarios",
     "shipped_methods",
     "with_derived",

@@ -5,6 +5,7 @@ Method: httpx and the off-the-shelf standardwebhooks library against the running
 
 import gzip
 import json
+import random
 import time
 import uuid
 from concurrent.futures import ThreadPoolExecutor
@@ -226,7 +227,10 @@ def test_the_last_value_within_bounds_is_awarded(stranger: Stranger) -> None:
 
 def settled(stranger: Stranger, distance_m: int) -> dict[str, Any]:
     """What the partner is told about a trip once it is decided."""
-    event = stranger.event(data={"distance_m": distance_m})
+    # A traveller and a moment of its own: trips that overlap are claims of the same journey.
+    traveller = stranger.partners["metro"]["subjects"][distance_m % 7 + 8]["token"]
+    moment = instant(-random.randrange(3600, 20 * 86_400))
+    event = stranger.event(subject=traveller, time=moment, data={"distance_m": distance_m})
     assert accepted(stranger.post(event))["accepted"] == 1
     deadline_s = time.monotonic() + 20
     while (found := stranger.get(f"/events/{event['id']}").json())["state"] == "recorded":

@@ -8,26 +8,22 @@ a time by an ORM.
 """
 
 import asyncio
-import contextlib
-import inspect
 import json
 import os
 import secrets
 import time
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Generator
 from datetime import UTC, date, datetime, timedelta
 from statistics import median
-from typing import Any, cast
+from typing import Any
 
 from backend import citizens, evidence, incentive, ledger, methodology
 from backend.bench import pipeline_orm
 from backend.bench.scratch import Scratch, scratch
+from backend.bench.stopwatch import Stage, quiet, stopwatches
 from backend.flows import award_points
 from backend.flows.record_events import Terms, record_events
-from backend.kit import logs
 from backend.kit.clock import SystemClock
-from backend.kit.collector import settle_collector
 from backend.kit.ids import new_ids
 from backend.kit.sm import sm3
 from backend.partners import Partner, SignedRequest
@@ -52,7 +48,7 @@ TABLES = (
 
 _EMPTIED = ", ".join((*TABLES, "upload", "rejection", "outbox"))
 
-_STAGES: tuple[tuple[Any, str, str], ...] = (
+_STAGES: tuple[Stage, ...] = (
     (evidence, "load_upload", "load_and_decrypt"),
     (methodology, "quantify", "quantify"),
     (incentive, "apply_rule", "rule"),
@@ -80,12 +76,11 @@ def run(
     `ratio_to_copy_with_recording` is a COPY of every row over recording and awarding together.
     `ratio_to_orm` is awarding over the per-row ORM version of it.
     """
-    with _quiet():
+    with quiet():
         return asyncio.run(_run(n, rounds, orm_rows, citizen_count))
 
 
 async def _run(n: int, rounds: int, orm_rows: int, citizen_count: int) -> dict[str, Any]:
-    settle_collector()  # as the worker does at its start
     async with scratch() as ground:
         tokens = await _populate(ground, citizen_count)
         figures = await _compare(ground, tokens, n, rounds)
@@ -120,7 +115,7 @@ async def _compare(ground: Scratch, tokens: list[str], n: int, rounds: int) -> d
         await _empty(ground)
         await _record(ground, tokens, n)
         stages: defaultdict[str, float] = defaultdict(float)
-        with _stopwatches(stages):
+        with stopwatches(_STAGES, stages):
             watched_s.append(await _award(ground, n))
         for name, elapsed in stages.items():
             stage_s[name].append(elapsed)
@@ -276,51 +271,3 @@ async def _enact(tx: Any, now: datetime) -> None:
     await incentive.publish(tx, document, now)
     await incentive.set_status(tx, rule.id, rule.version, "enacted", now)
     await incentive.set_envelope(tx, (rule.programme, "total"), 10**12)
-
-
-@contextlib.contextmanager
-def _stopwatches(stages: defaultdict[str, float]) -> Generator[None]:
-    """Time the rooms' functions where the flow calls them; waiting for the database included."""
-    originals = [(room, name, getattr(room, name)) for room, name, _ in _STAGES]
-    for room, name, stage in _STAGES:
-        setattr(room, name, _timed(getattr(room, name), stages, stage))
-    try:
-        yield
-    finally:
-        for room, name, original in originals:
-            setattr(room, name, original)
-
-
-def _timed(
-    function: Callable[..., Any], stages: defaultdict[str, float], stage: str
-) -> Callable[..., Any]:
-    if inspect.iscoroutinefunction(function):
-
-        async def wait(*args: Any, **kwargs: Any) -> Any:
-            start = time.perf_counter()
-            try:
-                return await cast("Awaitable[Any]", function(*args, **kwargs))
-            finally:
-                stages[stage] += time.perf_counter() - start
-
-        return wait
-
-    def call(*args: Any, **kwargs: Any) -> Any:
-        start = time.perf_counter()
-        try:
-            return function(*args, **kwargs)
-        finally:
-            stages[stage] += time.perf_counter() - start
-
-    return call
-
-
-@contextlib.contextmanager
-def _quiet() -> Generator[None]:
-    """Send log lines nowhere while measuring: the terminal is not part of the work."""
-    with open(os.devnull, "w") as nowhere:  # noqa: PTH123
-        logs.log_to(nowhere)
-        try:
-            yield
-        finally:
-            logs.log_to(None)

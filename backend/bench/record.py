@@ -11,17 +11,14 @@ that a busy machine slows all of them.
 
 import asyncio
 import base64
-import contextlib
 import hashlib
 import hmac
-import inspect
 import io
 import json
 import os
 import secrets
 import time
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Generator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from statistics import median
@@ -33,10 +30,9 @@ import uvloop
 from backend import citizens, evidence, partners
 from backend.bench import record_orm
 from backend.bench.scratch import Scratch, scratch
+from backend.bench.stopwatch import Stage, quiet, stopwatches
 from backend.flows.record_events import Terms, record_events
-from backend.kit import logs
 from backend.kit.clock import SystemClock
-from backend.kit.collector import settle_collector
 from backend.kit.ids import new_ids
 from backend.kit.sm import sm3
 from backend.methodology import scenarios
@@ -49,7 +45,7 @@ RUNNING_MAX = 4
 UPLOAD_SIZES = (1_000, 2_000)
 """Events of an upload: a usual one, and the largest the door takes."""
 
-_STAGES: tuple[tuple[Any, str, str], ...] = (
+_STAGES: tuple[Stage, ...] = (
     (partners, "load_partner", "partner"),
     (partners, "verify_request", "signature"),
     (evidence, "read_upload", "decode_digest_shape"),
@@ -79,7 +75,7 @@ def run(
     ORM. The stages come
     from a pass of its own with one upload at a time, since they overlap otherwise.
     """
-    with _quiet():
+    with quiet():
         return uvloop.run(_run(n, rounds, orm_rows, citizen_count))
 
 
@@ -123,7 +119,7 @@ async def _compare(
         await _empty(ground)
         binary = await _copy_all(ground, rows)
         await _empty(ground)
-        with _stopwatches(stages):
+        with stopwatches(_STAGES, stages):
             alone = await _record_all(ground, terms, _requests(tokens, n, size), 1)
             stages["rest"] = alone - sum(stages.values())
         if turn > 0:  # the first round only warms caches
@@ -302,52 +298,3 @@ def _requests(tokens: list[str], n: int, size: int) -> list[_Request]:
         }
         requests.append(_Request(headers, body, len(events)))
     return requests
-
-
-@contextlib.contextmanager
-def _stopwatches(stages: defaultdict[str, float]) -> Generator[None]:
-    """Time the rooms' functions where the flow calls them; waiting for the database included."""
-    originals = [(room, name, getattr(room, name)) for room, name, _ in _STAGES]
-    for room, name, stage in _STAGES:
-        setattr(room, name, _timed(getattr(room, name), stages, stage))
-    try:
-        yield
-    finally:
-        for room, name, original in originals:
-            setattr(room, name, original)
-
-
-def _timed(
-    function: Callable[..., Any], stages: defaultdict[str, float], stage: str
-) -> Callable[..., Any]:
-    if inspect.iscoroutinefunction(function):
-
-        async def wait(*args: Any, **kwargs: Any) -> Any:
-            start = time.perf_counter()
-            try:
-                return await cast("Awaitable[Any]", function(*args, **kwargs))
-            finally:
-                stages[stage] += time.perf_counter() - start
-
-        return wait
-
-    def call(*args: Any, **kwargs: Any) -> Any:
-        start = time.perf_counter()
-        try:
-            return function(*args, **kwargs)
-        finally:
-            stages[stage] += time.perf_counter() - start
-
-    return call
-
-
-@contextlib.contextmanager
-def _quiet() -> Generator[None]:
-    """Send log lines nowhere while measuring: the terminal is not part of the work."""
-    settle_collector()
-    with open(os.devnull, "w") as nowhere:  # noqa: PTH123
-        logs.log_to(nowhere)
-        try:
-            yield
-        finally:
-            logs.log_to(None)

@@ -19,10 +19,13 @@ class Gate:
         bytes_max: int = 64 * 1024 * 1024,
         running_max: int = 4,
         waiting_max: int = 64,
+        stating_max: int = 8,
     ) -> None:
         self._bytes_free = bytes_max
         self._places = running_max + waiting_max
         self._running = asyncio.Semaphore(running_max)
+        self._stating_places = stating_max
+        self._stating = asyncio.Lock()
 
     @contextmanager
     def holding_bytes(self) -> Generator["Held"]:
@@ -44,6 +47,21 @@ class Gate:
                 yield
         finally:
             self._places += 1
+
+    @asynccontextmanager
+    async def stating(self) -> AsyncGenerator[None]:
+        """The one place for statements: a large day takes seconds, and recording goes on beside it.
+
+        Raises `Problem` 429 when the queue is full.
+        """
+        if self._stating_places == 0:
+            raise _too_busy()
+        self._stating_places -= 1
+        try:
+            async with self._stating:
+                yield
+        finally:
+            self._stating_places += 1
 
     def take_bytes(self, count: int) -> None:
         """Take room for `count` more bytes. Raises `Problem` 429 when there is none."""

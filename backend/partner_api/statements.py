@@ -58,7 +58,7 @@ def _add_statement(router: APIRouter, services: Services, gate: Gate) -> None:
         with gate.holding_bytes() as held:
             await signed_request(services, request, partner_id, held)
         wanted = _day(day)
-        async with gate.recording():
+        async with gate.stating():
             stated = await state_day(
                 services.db, services.clock, services.settings.city_tz, partner_id, wanted
             )
@@ -90,7 +90,7 @@ def _add_digests(router: APIRouter, services: Services, gate: Gate) -> None:
         if not _CURSOR.fullmatch(cursor):
             raise Problem(422, "bad-shape", "cursor 须为上一页给出的值")
         n, place = divmod(int(cursor), statements.PART_DIGESTS)
-        async with gate.recording():
+        async with gate.stating():
             closed = await close_day(
                 services.db, services.clock, services.settings.city_tz, partner_id, wanted
             )
@@ -125,7 +125,7 @@ def _add_cosigning(router: APIRouter, services: Services, gate: Gate) -> None:
             )
         wanted = _day(day)
         signature = _signature(signed.sent)
-        async with gate.recording():
+        async with gate.stating():
             stands = await cosign_statement(
                 services.db,
                 services.clock,

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from backend import evidence, partners
+from backend import evidence, partner_api, partners
 from backend.flows import record_events as recording
 from backend.kit.canonical import dumps
 from backend.kit.services import Services
@@ -334,6 +334,21 @@ async def test_closing_twice_at_once_closes_once(door: Door) -> None:
     answers = await asyncio.gather(*(door.get(f"/statements/{DAY}") for _ in range(6)))
     assert len({answer.text for answer in answers}) == 1
     assert await door.count("statement") == 1
+
+
+async def test_statements_wait_in_a_queue_of_their_own(services: Services) -> None:
+    """One statement that takes long holds up others, is refused beyond the queue, and holds up no
+    upload."""
+    gate = partner_api.Gate(running_max=1, waiting_max=0, stating_max=2)
+    async with open_door(services, gate=gate) as door:
+        async with gate.stating():
+            second = asyncio.create_task(door.get("/statements/2026-11-01"))
+            await asyncio.sleep(0.2)
+            third = await door.get("/statements/2026-11-01")
+            assert problem_of(third) == (429, "too-many-requests")
+            assert (await door.post([door.town.event(1)])).status_code == 202
+            assert not second.done()
+        assert (await second).status_code == 200
 
 
 async def test_closing_waits_for_who_records(door: Door) -> None:

@@ -87,7 +87,7 @@ _STATEMENT_SCHEMA: dict[str, Any] = {
                     "scenario": {"type": "string"},
                     "state": {
                         "type": "string",
-                        "enum": ["recorded", "refused", "awarded", "reversed"],
+                        "enum": ["recorded", "refused", "awarded", "applied", "reversed"],
                         "description": "As of now; awarded includes what follows an award",
                     },
                     "count": _COUNT,

@@ -11,7 +11,8 @@ from backend.kit.db import Tx
 class DaySum:
     """The events of one scenario in one state; `points` by class, as awarded.
 
-    `state` is `recorded`, `refused`, `awarded` (and whatever follows) or `reversed`.
+    `state` is `recorded`, `refused`, `awarded` (and whatever follows), `applied` (a retraction) or
+    `reversed`.
     """
 
     scenario: str
@@ -45,7 +46,7 @@ WITH event AS MATERIALIZED (
     LEFT JOIN transfer AS r ON r.of_transfer = a.transfer_id AND r.act = 'reverse'
 ), fate AS MATERIALIZED (
     SELECT e.evidence_id, e.scenario, d.reduction_mg,
-           CASE WHEN d.state IS NULL THEN 'recorded' WHEN d.state = 'refused' THEN 'refused'
+           CASE WHEN d.state IS NULL THEN 'recorded' WHEN d.state <> 'awarded' THEN d.state
                 WHEN p.reversed THEN 'reversed' ELSE 'awarded' END AS state
     FROM event AS e LEFT JOIN decision AS d USING (evidence_id)
     LEFT JOIN (SELECT evidence_id, bool_or(reversed) AS reversed FROM paid GROUP BY evidence_id)

@@ -7,7 +7,7 @@ from uuid import UUID
 
 import pytest
 
-from backend import partners, proof
+from backend import evidence, partners, proof
 from backend.flows.cosign_statement import close_day, cosign_statement, state_day
 from backend.flows.reverse_points import reverse_points
 from backend.kit.canonical import dumps
@@ -194,6 +194,20 @@ async def test_sums_are_those_of_now(db: Database, vault: Vault, clock: FixedClo
     assert by_state["awarded"].reduction_mg == 2 * one.reduction_mg == 2 * 2_525_448
     assert by_state["awarded"].points == {"carbon": 2 * one.points["carbon"]}
     assert (by_state["refused"].reduction_mg, by_state["refused"].points) == (0, {})
+
+
+async def test_a_retraction_that_took_effect_is_summed_apart(
+    db: Database, vault: Vault, clock: FixedClock
+) -> None:
+    world = World(db, vault, clock)
+    await world.enact()
+    [retraction] = await world.record(trip())
+    async with db.transaction() as tx:
+        applied = evidence.Decision(retraction, "applied", None, None, None, None, clock.now())
+        await evidence.decide(tx, [applied])
+    clock.advance(days=1)
+    stated = await state_day(db, clock, TZ, "metro", DAY)
+    assert stated.sums == [DaySum(SCENARIO, "applied", 1, 0, {})]
 
 
 async def test_a_day_in_many_uploads_and_parts(

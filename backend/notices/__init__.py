@@ -1,6 +1,6 @@
 """Notices 通知: what partners are told, signed, and sent until it arrives or is given up."""
 
-from backend.notices.addresses import EndpointRefused, Policy
+from backend.notices.addresses import EndpointRefused, Policy, judge
 from backend.notices.deliveries import (
     Claimed,
     DeliveryState,
@@ -47,6 +47,7 @@ __all__ = [
     "Outcome",
     "Policy",
     "claim",
+    "judge",
     "list_deliveries",
     "listeners",
     "message_id",

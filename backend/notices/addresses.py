@@ -24,10 +24,10 @@ LOOPBACK_HOSTS = frozenset({"localhost", "127.0.0.1", "::1"})
 _HOST = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*")
 _PRINTABLE = re.compile(r"[!-~]+")
 
-# Public by their number, but a cloud's own services answer there (Azure's host agent).
-_METADATA = frozenset({ipaddress.ip_address("168.63.129.16")})
-
-# They carry an IPv4 address inside, which a gateway on our side could unwrap: 6to4, NAT64.
+# Public by their number as Python 3.11 tells it. First: addresses of a cloud's own services (a host
+# agent; the IETF block that holds another's metadata). Second: IPv6 that carries an IPv4 address,
+# which a gateway on our side could unwrap (6to4, NAT64, IPv4-compatible).
+_OWN_SERVICES = tuple(ipaddress.IPv4Network(net) for net in ("168.63.129.16/32", "192.0.0.0/24"))
 _WRAPPING = tuple(
     ipaddress.IPv6Network(net) for net in ("2002::/16", "64:ff9b::/96", "64:ff9b:1::/48", "::/96")
 )
@@ -128,13 +128,12 @@ class Policy:
             address = address.ipv4_mapped
         if address.is_loopback:
             return self.loopback
-        if isinstance(address, ipaddress.IPv6Address) and (
-            address.is_site_local or any(address in net for net in _WRAPPING)
-        ):
+        refused = _OWN_SERVICES if isinstance(address, ipaddress.IPv4Address) else _WRAPPING
+        if any(address in net for net in refused):
             return False
-        return address.is_global and not (
-            address.is_multicast or address.is_reserved or address in _METADATA
-        )
+        if isinstance(address, ipaddress.IPv6Address) and address.is_site_local:
+            return False
+        return address.is_global and not address.is_multicast and not address.is_reserved
 
 
 async def resolve_host(host: str, port: int) -> list[str]:
@@ -142,6 +141,11 @@ async def resolve_host(host: str, port: int) -> list[str]:
     loop = asyncio.get_running_loop()
     found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     return list(dict.fromkeys(str(entry[4][0]) for entry in found))
+
+
+async def judge(policy: Policy, url: str) -> None:
+    """Whether notices may go to `url`, as things stand now. Raises `EndpointRefused`."""
+    await policy.address_of(policy.read(url), resolve_host)
 
 
 def _split(url: str) -> SplitResult:

@@ -42,10 +42,6 @@ class Caller:
             limits=httpx.Limits(max_connections=None, max_keepalive_connections=0),
         )
 
-    async def judge(self, url: str) -> None:
-        """Whether notices may go to `url`. Raises `EndpointRefused`."""
-        await self.policy.address_of(self.policy.read(url), self._resolve)
-
     async def call(
         self, url: str, headers: Mapping[str, str], body: bytes, now: datetime
     ) -> Outcome:

@@ -8,6 +8,7 @@ from backend.kit.services import Services
 from backend.methodology import scenarios
 from backend.partner_api.gate import Gate
 from backend.partner_api.routes import make_router
+from backend.partner_api.webhook_routes import add_webhook
 
 __all__ = ["Gate", "router"]
 
@@ -22,4 +23,7 @@ def router(
         production=services.settings.profile == "production",
         states_of=states_of,
     )
-    return make_router(services, terms, gate or Gate())
+    chosen = gate or Gate()
+    made = make_router(services, terms, chosen)
+    add_webhook(made, services, chosen)
+    return made

@@ -7,8 +7,7 @@ import typer
 
 if TYPE_CHECKING:
     from backend.kit.sm import Sm2PrivateKey
-    from backend.partner_client import Credentials, PartnerDoor, StatementCheck
-    from backend.partner_client.statement import Own
+    from backend.partner_client import Credentials, Own, PartnerDoor, StatementCheck
 
 SHOWN_MAX = 5
 """Differences shown by name; the rest are counted."""

@@ -14,6 +14,7 @@ from backend.partner_client.report import Report
 from backend.partner_client.rows import Prepared, prepare
 from backend.partner_client.sending import Journal, send_file
 from backend.partner_client.statement import (
+    Own,
     StatementCheck,
     check_statement,
     cosign_statement,
@@ -27,6 +28,7 @@ __all__ = [
     "Journal",
     "Mapping",
     "MappingError",
+    "Own",
     "PartnerDoor",
     "Prepared",
     "Report",

@@ -10,7 +10,6 @@ from starlette.responses import Response
 
 from backend import notices
 from backend.citizens import answers
-from backend.citizens.answers import Answer
 from backend.kit.clock import to_text
 from backend.kit.db import Row, Tx
 from backend.kit.problems import Problem
@@ -88,7 +87,7 @@ def _add_entering(router: APIRouter, services: Services, gate: Gate) -> None:
         except EndpointRefused as refused:
             raise Problem(422, refused.name, refused.detail) from None
 
-        async def put(tx: Tx) -> Answer:
+        async def put(tx: Tx) -> answers.Answer:
             entered = await notices.put_endpoint(
                 tx,
                 services.vault,
@@ -180,7 +179,7 @@ def _add_replay(router: APIRouter, services: Services, gate: Gate) -> None:
             signed = await signed_request(services, request, partner_id, held)
         wanted = _delivery_id(delivery_id)
 
-        async def again(tx: Tx) -> Answer:
+        async def again(tx: Tx) -> answers.Answer:
             row = await notices.replay(tx, partner_id, wanted, services.clock.now())
             return _answer(_delivery(row), 202)
 
@@ -191,7 +190,7 @@ async def _once(
     services: Services,
     request: Request,
     signed: Signed,
-    write: Callable[[Tx], Awaitable[Answer]],
+    write: Callable[[Tx], Awaitable[answers.Answer]],
 ) -> Response:
     """The write in one commit, and once for each Idempotency-Key of a partner and route."""
     asked = answers.Request(
@@ -201,7 +200,7 @@ async def _once(
     )
     async with services.db.transaction() as tx:
 
-        async def make() -> Answer:
+        async def make() -> answers.Answer:
             return await write(tx)
 
         answer = await answers.once(tx, services.vault, services.clock, asked, make)
@@ -283,8 +282,8 @@ def _text(instant: Any) -> str | None:
     return None if instant is None else to_text(instant)
 
 
-def _answer(document: dict[str, Any], status: int = 200) -> Answer:
-    return Answer(status, msgspec.json.encode(document))
+def _answer(document: dict[str, Any], status: int = 200) -> answers.Answer:
+    return answers.Answer(status, msgspec.json.encode(document))
 
 
 def _json(document: dict[str, Any]) -> Response:

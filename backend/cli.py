@@ -15,6 +15,7 @@ import typer
 
 COMMANDS = {
     "audit": "audit",
+    "backtest": "backtest",
     "bench": "bench",
     "chain": "chain",
     "demo": "demo",

@@ -61,6 +61,6 @@ def upgrade() -> None:
 def downgrade() -> None:
     """Drop the tables, for an empty installation."""
     op.execute("SET LOCAL lock_timeout = '5s'")
-    for name in "cosignature statement_part statement".split():
+    for name in ("cosignature", "statement_part", "statement"):
         op.execute(f"DROP TABLE {name}")
     op.execute("DROP INDEX upload_received_idx")

@@ -89,14 +89,14 @@ def read_figure(text: str) -> Fraction:
         by = Fraction(number.replace(",", ""))
         if mark in "/÷" and not by:
             raise ValueError("a division by zero")
-        value = value / by if mark in "/÷" else value * by
+        value = Fraction(value, by) if mark in "/÷" else value * by
     return value
 
 
 def _verdict(limit: Limit, figure: Fraction) -> Verdict:
     if limit.low <= figure <= limit.high:
         return "plausible"
-    for scaled in (figure * UNIT_FACTOR, figure / UNIT_FACTOR):
+    for scaled in (figure * UNIT_FACTOR, Fraction(figure, UNIT_FACTOR)):
         if limit.low > 0 and limit.low <= scaled <= limit.high:
             return "suspicious-unit"
     return "too-low" if figure < limit.low else "too-high"

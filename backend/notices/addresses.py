@@ -1,6 +1,6 @@
 """Where a notice may be sent: checked before an endpoint is saved and again before every call.
 
-A host is resolved once, every address it has is judged, and the call goes to the address that was
+A host is resolved once, every address it has is judged, and the call goes to an address that was
 judged: a name that points elsewhere a moment later (DNS rebinding) changes nothing.
 """
 
@@ -97,8 +97,8 @@ class Policy:
             raise EndpointRefused("endpoint-port-refused", "通知地址的端口须为 443 或 8443")
         return target
 
-    async def address_of(self, target: Target, resolve: Resolve) -> str:
-        """The address to call, after judging all that the host has. Raises `EndpointRefused`."""
+    async def addresses_of(self, target: Target, resolve: Resolve) -> list[str]:
+        """The addresses to call, after judging all that the host has. Raises `EndpointRefused`."""
         try:
             async with asyncio.timeout(RESOLVE_S_MAX):
                 found = await resolve(target.host, target.port)
@@ -111,7 +111,7 @@ class Policy:
                 raise EndpointRefused(
                     "endpoint-address-refused", "通知地址指向内网、本机或保留地址,平台不予调用"
                 )
-        return found[0]
+        return found
 
     def _named(self, host: str) -> bool:
         if host in self.hosts:
@@ -145,7 +145,7 @@ async def resolve_host(host: str, port: int) -> list[str]:
 
 async def judge(policy: Policy, url: str) -> None:
     """Whether notices may go to `url`, as things stand now. Raises `EndpointRefused`."""
-    await policy.address_of(policy.read(url), resolve_host)
+    await policy.addresses_of(policy.read(url), resolve_host)
 
 
 def _split(url: str) -> SplitResult:

@@ -5,9 +5,10 @@ partner's machine says is shown to nobody, so an endpoint is no window into a ne
 """
 
 import asyncio
+import contextlib
 import ssl
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 
@@ -18,6 +19,7 @@ from backend.notices.schedule import RETRY_AFTER_S_MAX, Outcome
 
 CALL_S_MAX = 15
 CONNECT_S_MAX = 5
+ADDRESSES_MAX = 3
 
 
 class Caller:
@@ -57,8 +59,8 @@ class Caller:
         try:
             async with asyncio.timeout(self._timeout_s):
                 target = self.policy.read(url)
-                address = await self.policy.address_of(target, self._resolve)
-                status, answered = await self._post(target, address, headers, body)
+                addresses = await self.policy.addresses_of(target, self._resolve)
+                status, answered = await self._post_to_one(target, addresses, headers, body)
         except EndpointRefused as refused:
             return outcome(error=refused.name)
         except (TimeoutError, httpx.ReadTimeout, httpx.WriteTimeout):
@@ -77,6 +79,16 @@ class Caller:
     async def close(self) -> None:
         """Close what is open."""
         await self._transport.aclose()
+
+    async def _post_to_one(
+        self, target: Target, addresses: Sequence[str], headers: Mapping[str, str], body: bytes
+    ) -> tuple[int, httpx.Headers]:
+        """The first address that takes the connection; nothing was sent to those that did not."""
+        *others, last = addresses[:ADDRESSES_MAX]
+        for address in others:
+            with contextlib.suppress(httpx.ConnectError, httpx.ConnectTimeout):
+                return await self._post(target, address, headers, body)
+        return await self._post(target, last, headers, body)
 
     async def _post(
         self, target: Target, address: str, headers: Mapping[str, str], body: bytes

@@ -17,10 +17,12 @@ import pytest
 from standardwebhooks import Webhook, WebhookVerificationError
 
 from backend import notices
+from backend.flows.deliver_notices import Deliverer
+from backend.jobs import Job, Worker
 from backend.kit.db import Database
 from backend.kit.settings import Settings
 from backend.kit.vault import Vault
-from backend.notices import SCHEDULE_S, Outcome, Policy
+from backend.notices import SCHEDULE_S, Caller, Outcome, Policy
 from tests.flows.notice_world import Office, a_deliverer, an_office
 from tests.notices.certificates import sides_of
 from tests.notices.receiver import Answer, a_receiver, on_loopback
@@ -303,6 +305,23 @@ class TestSideBySide:
                 group.create_task(office.send(other))
         assert len(receiver.got) == len(set(receiver.ids())) == 100
 
+    async def test_a_worker_delivers_beside_its_other_work(self, office: Office) -> None:
+        async with a_receiver() as receiver:
+            await office.endpoint(receiver.url)
+            deliverer = Deliverer(
+                office.db, office.vault, office.clock, Caller(Policy(loopback=True))
+            )
+            stream = Job("deliver", deliverer.deliver, 0.02)
+            worker = Worker(office.db, [stream], [], finish=deliverer.finish)
+            async with asyncio.TaskGroup() as group:
+                group.create_task(worker.run())
+                await office.tell(3)
+                async with asyncio.timeout(10):
+                    while len(receiver.got) < 3:
+                        await asyncio.sleep(0.02)
+                worker.stopping.set()
+        assert {row["state"] for row in await office.told()} == {"delivered"}
+
     async def test_told_to_stop_a_worker_gives_its_claims_back(
         self, office: Office, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -326,6 +345,8 @@ from pathlib import Path
 from backend import notices
 from backend.flows.deliver_notices import Deliverer
 from backend.kit.clock import FixedClock
+from backend.flows.deliver_notices import Deliverer
+from backend.jobs import Job, Worker
 from backend.kit.db import Database
 from backend.kit.vault import Vault
 from backend.notices import Caller, Outcome, Policy

@@ -78,16 +78,16 @@ INSIDE = (
 )  # fmt: skip
 
 
-async def _judged(policy: Policy, *found: str) -> str:
+async def _judged(policy: Policy, *found: str) -> list[str]:
     async def resolve(_host: str, _port: int) -> list[str]:
         return list(found)
 
-    return await policy.address_of(Target("https", "hooks.example.cn", 443, "/"), resolve)
+    return await policy.addresses_of(Target("https", "hooks.example.cn", 443, "/"), resolve)
 
 
 @pytest.mark.parametrize("address", PUBLIC)
 async def test_public_addresses(address: str) -> None:
-    assert await _judged(LISTED, address) == address
+    assert await _judged(LISTED, address) == [address]
 
 
 @pytest.mark.parametrize("address", INSIDE)
@@ -101,7 +101,7 @@ async def test_loopback_opens_loopback_only() -> None:
     open_policy = Policy(loopback=True)
     for address in INSIDE:
         if address in {"127.0.0.1", "127.8.8.8", "::1", "::ffff:127.0.0.1"}:
-            assert await _judged(open_policy, address) == address
+            assert await _judged(open_policy, address) == [address]
         else:
             with pytest.raises(EndpointRefused):
                 await _judged(open_policy, address)
@@ -139,6 +139,24 @@ class TestCalling:
             )
         assert error == "tls-failed"
         assert receiver.got == []
+
+    async def test_an_address_that_takes_no_connection_gives_way_to_the_next(
+        self, db, vault
+    ) -> None:
+        async def both(_host: str, _port: int) -> list[str]:
+            return ["127.0.0.2", "127.0.0.1"]
+
+        async with a_receiver() as receiver:
+            caller = Caller(Policy(loopback=True), resolve=both)
+            outcome = await caller.call(
+                receiver.url.replace("127.0.0.1", "localhost"),
+                {},
+                b"{}",
+                an_office(db, vault).clock.now(),
+            )
+            await caller.close()
+        assert outcome.accepted
+        assert len(receiver.got) == 1
 
     async def test_the_environments_proxy_is_not_asked(
         self, db, vault, monkeypatch: pytest.MonkeyPatch

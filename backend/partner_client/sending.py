@@ -12,7 +12,8 @@ from backend.partner_client.report import Report
 from backend.partner_client.rows import Prepared, Progress
 
 BATCH_EVENTS = 1_000
-OUTCOME_WAIT_S = 60
+PATIENCE_S = 60
+"""How long nothing may be judged before the rest is reported as recorded."""
 
 Batch = list[tuple[int, dict[str, Any]]]
 """(rows behind the event, event), in the order in which they are signed."""
@@ -75,10 +76,11 @@ def send_file(
         sent += len(batch)
         progress("发送 sending", sent, len(events))
     report = report_of(prepared)
+    patience = _Patience()
     judged = 0
     for batch in events.batches(BATCH_EVENTS):
         answer = journal.answer(_message_id(batch))
-        _account(report, batch, answer, _outcomes(answer["upload_id"], door))
+        _account(report, batch, answer, _outcomes(answer["upload_id"], door, patience))
         judged += len(batch)
         progress("判定 judged", judged, len(events))
     return report
@@ -119,12 +121,31 @@ def _account(
             report.accepted += rows
 
 
-def _outcomes(upload_id: str, door: PartnerDoor) -> dict[str, dict[str, Any]]:
-    """What became of each event the door took, once all are judged or time is up."""
-    deadline_s = time.monotonic() + OUTCOME_WAIT_S
+class _Patience:
+    """Runs out when nothing was judged for a while; then nothing else is waited for either."""
+
+    def __init__(self) -> None:
+        self._until_s = time.monotonic() + PATIENCE_S
+
+    def renew(self) -> None:
+        """Something was judged."""
+        if not self.is_over():
+            self._until_s = time.monotonic() + PATIENCE_S
+
+    def is_over(self) -> bool:
+        """Whether to stop waiting."""
+        return time.monotonic() > self._until_s
+
+
+def _outcomes(upload_id: str, door: PartnerDoor, patience: _Patience) -> dict[str, dict[str, Any]]:
+    """What became of each event the door took, once all are judged or patience is over."""
+    waiting_before: int | None = None
     while True:
         events = door.upload(upload_id)["events"]
         waiting = sum(1 for event in events if event["state"] == "recorded")
-        if not waiting or time.monotonic() > deadline_s:
+        if waiting != waiting_before:
+            patience.renew()
+        if not waiting or patience.is_over():
             return {event["event_id"]: event for event in events}
+        waiting_before = waiting
         time.sleep(0.5)

@@ -24,6 +24,7 @@ from backend.partner_client import (
     UploadRefused,
     read_credentials,
     send_file,
+    sending,
 )
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
@@ -114,6 +115,21 @@ def test_a_killed_run_continues_without_sending_again(tmp_path: Path) -> None:
     again = send(platform, what, journal)
     assert platform.posts == 4
     assert again.document() == first.document()
+
+
+def test_a_platform_that_judges_nothing_is_not_waited_for_batch_by_batch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = iter(range(10_000))
+    monkeypatch.setattr(sending.time, "monotonic", lambda: next(clock))
+    monkeypatch.setattr(sending.time, "sleep", lambda _: None)
+    platform = PlatformDoor()
+    monkeypatch.setattr(
+        platform, "_fate", lambda e: {"event_id": e["id"], "state": "recorded", "duplicate": False}
+    )
+    report = send(platform, prepared(*range(20, 5_020)), tmp_path / "journal")
+    assert (report.undecided, report.document()["adds_up"]) == (10_000, True)
+    assert next(clock) < 2 * sending.PATIENCE_S
 
 
 def test_the_same_file_gives_the_same_requests(tmp_path: Path) -> None:

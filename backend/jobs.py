@@ -27,6 +27,7 @@ from backend.chain import (
 )
 from backend.flows.anchor_log import anchor_log
 from backend.flows.award_points import award_once
+from backend.flows.cosign_statement import close_yesterday
 from backend.flows.deliver_notices import Deliverer
 from backend.flows.government_lane import Government
 from backend.flows.notice_awards import tell_confirmed
@@ -158,6 +159,7 @@ def worker_of(services: Services, client: ChainClient) -> Worker:
             Job("post", steps.post, settings.post_interval_s),
             Job("government", steps.government, 1.0),
             Job("confirmations", steps.confirmations, 1.0),
+            Job("statements", steps.statements, 60.0),
         ],
         finish=steps.deliverer.finish,
         away=(*DATABASE_AWAY, NodeAway),
@@ -211,6 +213,10 @@ class _Steps:
 
     async def confirmations(self) -> int:
         return await tell_confirmed(self.services.db)
+
+    async def statements(self) -> int:
+        services = self.services
+        return await close_yesterday(services.db, services.clock, services.settings.city_tz)
 
     async def _chain(self) -> ChainAccess:
         """Opened at the first need: a worker may start before the contracts stand."""

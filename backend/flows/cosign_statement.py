@@ -6,10 +6,10 @@ signs is what every receipt of that day leads to (formats.md §14).
 
 import asyncio
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 
 from backend import evidence, partners, views
-from backend.kit.clock import Clock, day_bounds
+from backend.kit.clock import Clock, city_day, day_bounds
 from backend.kit.db import Database, Tx
 from backend.kit.logs import log
 from backend.kit.problems import Problem
@@ -58,6 +58,20 @@ async def close_day(
         closed = await statements.add_statement(tx, partner_id, day, tree, clock.now())
     log("day_closed", partner_id=partner_id, day=day, count=closed.count, root=closed.root.hex())
     return closed
+
+
+async def close_yesterday(db: Database, clock: Clock, city_tz: str) -> int:
+    """Close the day that ended last for every partner that sent something; how many were closed.
+
+    Asking closes a day too; this spares the first who asks the seconds that a large day takes.
+    """
+    day = city_day(clock.now(), city_tz) - timedelta(days=1)
+    start, end = day_bounds(day, city_tz)
+    async with db.transaction(readonly=True) as tx:
+        waiting = await views.partners_to_close(tx, day, start, end)
+    for partner_id in waiting:
+        await close_day(db, clock, city_tz, partner_id, day)
+    return len(waiting)
 
 
 async def state_day(

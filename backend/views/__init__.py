@@ -15,7 +15,13 @@ from backend.views.people import (
     transfer_of_activity,
 )
 from backend.views.receipt_rows import AnchorRow, PostedRow, anchor_over, batch_over
-from backend.views.statements import DaySum, ReceivedEvent, day_sums, received_event
+from backend.views.statements import (
+    DaySum,
+    ReceivedEvent,
+    day_sums,
+    partners_to_close,
+    received_event,
+)
 from backend.views.supply import LANES, LedgerSupply, batches_known, ledger_supply
 from backend.views.workload import workload
 
@@ -53,6 +59,7 @@ __all__ = [
     "ledger_supply",
     "movements_of",
     "partner_cards",
+    "partners_to_close",
     "person_of",
     "received_event",
     "states_of",

@@ -1,7 +1,7 @@
 """What a partner's events of one day came to, and on which day an awarded event was received."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from uuid import UUID
 
 from backend.kit.db import Tx
@@ -71,6 +71,22 @@ async def day_sums(tx: Tx, partner_id: str, start: datetime, end: datetime) -> l
             # The row of its scenario and state stands before it.
             sums[-1].points[row["class"]] = row["sum"]
     return sums
+
+
+async def partners_to_close(tx: Tx, day: date, start: datetime, end: datetime) -> list[str]:
+    """Partners with uploads received in [start, end) whose statement of `day` is not closed."""
+    rows = await tx.fetch(
+        """SELECT partner_id FROM partner AS p
+           WHERE EXISTS (SELECT FROM upload AS u WHERE u.partner_id = p.partner_id
+                         AND u.received_at >= $1 AND u.received_at < $2)
+             AND NOT EXISTS (SELECT FROM statement AS s
+                             WHERE s.partner_id = p.partner_id AND s.day = $3)
+           ORDER BY partner_id""",
+        start,
+        end,
+        day,
+    )
+    return [row["partner_id"] for row in rows]
 
 
 async def received_event(tx: Tx, transfer_id: UUID) -> ReceivedEvent | None:

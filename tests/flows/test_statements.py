@@ -8,7 +8,12 @@ from uuid import UUID
 import pytest
 
 from backend import evidence, partners, proof
-from backend.flows.cosign_statement import close_day, cosign_statement, state_day
+from backend.flows.cosign_statement import (
+    close_day,
+    close_yesterday,
+    cosign_statement,
+    state_day,
+)
 from backend.flows.reverse_points import reverse_points
 from backend.kit.canonical import dumps
 from backend.kit.clock import FixedClock, city_day, day_bounds
@@ -234,6 +239,25 @@ async def test_a_day_in_many_uploads_and_parts(
                 assert digests[way.index] == digest
             for absent in (bytes(32), b"\xff" * 32, sm3(b"never sent")):
                 assert await statements.statement_path(tx, "metro", day, absent) is None
+
+
+async def test_the_worker_closes_the_day_that_ended(
+    db: Database, vault: Vault, clock: FixedClock
+) -> None:
+    world = World(db, vault, clock)
+    await world.enact()
+    await add_statement_key(db, vault, clock)
+    async with db.transaction() as tx:
+        await partners.register_partner(
+            tx, "bus", "公交", required_scheme="v1", scenarios=[], now=clock.now()
+        )
+    await world.record(trip())
+    assert await close_yesterday(db, clock, TZ) == 0
+    clock.advance(days=1)
+    assert await close_yesterday(db, clock, TZ) == 1
+    assert await close_yesterday(db, clock, TZ) == 0
+    found = await rows(db, "SELECT partner_id, day, count FROM statement")
+    assert [tuple(row.values()) for row in found] == [("metro", DAY, 1)]
 
 
 @pytest.mark.parametrize(

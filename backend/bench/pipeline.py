@@ -36,6 +36,7 @@ TABLES = (
     "evidence",
     "evidence_body",
     "decision",
+    "claim",
     "award",
     "counter",
     "unsealed",
@@ -46,7 +47,10 @@ TABLES = (
 )
 """Every table with a row for each event or person, in the order in which they are written."""
 
-_EMPTIED = ", ".join((*TABLES, "upload", "rejection", "outbox"))
+_EMPTIED = ", ".join(
+    (*TABLES, "upload", "rejection", "outbox", "reading", "correction", "supersession")
+    + ("award_release",)
+)
 
 _STAGES: tuple[Stage, ...] = (
     (evidence, "load_upload", "load_and_decrypt"),
@@ -56,7 +60,10 @@ _STAGES: tuple[Stage, ...] = (
     (citizens, "standing_since", "consent"),
     (evidence, "states_of", "states"),
     (incentive, "read_counters", "read_counters"),
+    (award_points, "settle_claims", "settle_claims"),
+    (evidence, "chains_of", "chains"),
     (evidence, "decide", "write_decisions"),
+    (evidence, "store_claims", "write_claims"),
     (incentive, "store_awards", "write_awards"),
     (incentive, "write_counters", "write_counters"),
     (citizens, "accounts_of", "accounts"),

@@ -23,7 +23,6 @@ _COLUMNS = (
     "base_evidence_id",
 )
 _MONTH = re.compile(r"20[0-9]{2}-(?:0[1-9]|1[0-2])", re.ASCII)
-_ENERGY_WH_MAX = 2**53 - 1
 
 
 class Reading(NamedTuple):
@@ -46,7 +45,10 @@ class Reading(NamedTuple):
 
 
 class MonthRefused(NamedTuple):
-    """Why a reported month is no reading: `missing-field`, `bad-month` or `partial-month`."""
+    """Why a reported month is no reading.
+
+    `missing-field`, `bad-month`, `partial-month`, or `meter-rollover` for energy below zero.
+    """
 
     reason: str
 
@@ -74,8 +76,8 @@ def read_month(
     days_of_month = monthrange(city_day.year, city_day.month)[1]
     if days != days_of_month:
         return MonthRefused("partial-month" if days < days_of_month else "bad-month")
-    if not 0 <= energy_wh <= _ENERGY_WH_MAX:
-        return MonthRefused("energy-out-of-range")
+    if energy_wh < 0:
+        return MonthRefused("meter-rollover")
     return Reading(
         evidence_id,
         citizen_id,

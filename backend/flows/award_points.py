@@ -23,8 +23,9 @@ from uuid import UUID
 import asyncpg  # pyright: ignore[reportMissingTypeStubs] - it ships none
 
 from backend import citizens, evidence, incentive, ledger, methodology
-from backend.evidence import Chains, Claim, Decision, EvidenceRow, Reading, Superseded
-from backend.flows.correct_events import Overturned
+from backend.evidence import Claim, Decision, EvidenceRow, Reading, Superseded
+from backend.flows.correct_events import Overturned, settle_chains
+from backend.flows.notice_awards import tell_refusals
 from backend.flows.person_lock import lock_people
 from backend.flows.resolve_history import History, resolve_history
 from backend.flows.settle_claims import exclusive_modes, settle_claims
@@ -222,8 +223,12 @@ async def _award_rows(tx: Tx, turn: _Turn, rows: Sequence[EvidenceRow]) -> _Deci
     states = await evidence.states_of(tx, event_ids)
     pending = {event_id for event_id, state in states.items() if state == "recorded"}
     # Asked again under the locks: a correction may have been recorded while we waited.
-    _replace_by_chains(rows, pending, await evidence.chains_of(tx, event_ids), turn.now, decided)
-    open_ids = pending - {decision.evidence_id for decision in decided.decisions}
+    chains = await evidence.chains_of(tx, event_ids)
+    replaced, decided.superseded = settle_chains(event_ids, pending, chains, turn.now)
+    open_ids = pending - replaced.keys()
+    decided.decisions = [d for d in decided.decisions if d.evidence_id in open_ids]
+    open_ids -= {decision.evidence_id for decision in decided.decisions}
+    decided.decisions += replaced.values()
     due = [q for q in quantified if q.row.evidence_id in open_ids]
     due = await _consented(tx, due, turn.now, decided)
     due = await _uncontradicted(tx, due, turn.now, decided)
@@ -246,39 +251,6 @@ async def _award_rows(tx: Tx, turn: _Turn, rows: Sequence[EvidenceRow]) -> _Deci
     decided.readings = [r for event_id, r in history.readings.items() if event_id in pending]
     await _write(tx, turn, decided, book, purses, overturned, ids[back : 2 * back])
     return decided
-
-
-def _replace_by_chains(
-    rows: Sequence[EvidenceRow],
-    pending: set[UUID],
-    chains: Chains,
-    now: datetime,
-    decided: _Decided,
-) -> None:
-    """Refuse what was corrected or retracted, apply retractions, and drop what they replace.
-
-    Whatever becomes of a correction itself, what it names no longer stands.
-    """
-    replaced: dict[UUID, Decision] = {}
-    for row in rows if chains else ():
-        event_id = row.evidence_id
-        if event_id not in pending:
-            continue
-        fall = chains.superseding(event_id)
-        if fall is not None:
-            decided.superseded[event_id] = fall
-            replaced[event_id] = _refusal(row, fall.reason, now)
-            continue
-        if chains.is_retraction(event_id):
-            replaced[event_id] = Decision(event_id, "applied", None, None, None, None, now)
-        for earlier in chains.before(event_id):
-            fall = chains.superseding(earlier)
-            if fall is not None:
-                decided.superseded[earlier] = fall
-    decided.decisions = [
-        d for d in decided.decisions if d.evidence_id in pending and d.evidence_id not in replaced
-    ]
-    decided.decisions += replaced.values()
 
 
 async def _consented(
@@ -337,7 +309,6 @@ def _quantify(
             known = history.values.get(row.evidence_id, _NO_HISTORY)
             quantity = methodology.quantify(method, row.data, known)
             if isinstance(quantity, methodology.Refused):
-                history.readings.pop(row.evidence_id, None)  # what is refused is no history
                 decided.decisions.append(_refusal(row, quantity.reason, now))
                 continue
             found = [
@@ -435,6 +406,7 @@ async def _write(
     """Everything the batch changes; the rows that all people share come last."""
     now = turn.now
     await evidence.decide(tx, decided.decisions)
+    await tell_refusals(tx, decided.decisions)
     if decided.readings:
         await evidence.store_readings(tx, decided.readings)
     if decided.claims:

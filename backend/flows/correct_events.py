@@ -6,12 +6,14 @@ by counter-entries, never edited. What lost a double claim is taken back in the 
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
 from backend import evidence, incentive, ledger
-from backend.evidence import Accepted, Correction, Superseded
+from backend.evidence import Accepted, Chains, Correction, Decision, Superseded
+from backend.flows.notice_awards import tell_reversals
 from backend.incentive import CounterBook, CounterKey, StandingAward
 from backend.kit import canonical
 from backend.kit.clock import city_day
@@ -58,12 +60,7 @@ async def place_in_chains(tx: Tx, partner_id: str, accepted: Sequence[Accepted])
     last_n = dict(ends.values())
     roots = {evidence_id: root for evidence_id, (root, _) in ends.items()}
     for evidence_id in amending:
-        trail = _trail(evidence_id, of, roots, placed.problems, amending)
-        problem = trail if isinstance(trail, str) else None
-        for each in [evidence_id] if isinstance(trail, str) else trail:
-            if problem is not None:
-                placed.problems[each] = problem
-                continue
+        for each in _trail(evidence_id, of, roots, placed.problems, amending):
             root = roots.setdefault(of[each], of[each])
             n = last_n[root] = last_n.get(root, 0) + 1
             roots[each] = root
@@ -77,20 +74,56 @@ def _trail(
     evidence_id: UUID,
     of: Mapping[UUID, UUID],
     roots: Mapping[UUID, UUID],
-    problems: Mapping[UUID, str],
+    problems: dict[UUID, str],
     amending: Mapping[UUID, Accepted],
-) -> list[UUID] | str:
-    """What has to be placed for this event, what it names first; or the problem with it."""
-    trail: list[UUID] = []
+) -> list[UUID]:
+    """What has to be placed for this event, what it names first; nothing if there is a problem.
+
+    The problem is noted for every event on the way, so that each is walked over once.
+    """
+    trail: dict[UUID, None] = {}
     at = evidence_id
     while at in amending and at not in roots:
         if at in trail:
-            return "correction-cycle" if at == evidence_id else "unknown-event"
+            circle = list(trail)[list(trail).index(at) :]
+            problems |= dict.fromkeys(trail, "unknown-event")
+            problems |= dict.fromkeys(circle, "correction-cycle")
+            return []
         if at not in of or at in problems:
-            return "unknown-event"
-        trail.append(at)
+            problems |= dict.fromkeys([*trail, at], "unknown-event") | {
+                at: problems.get(at, "unknown-event")
+            }
+            return []
+        trail[at] = None
         at = of[at]
-    return trail[::-1]
+    return list(trail)[::-1]
+
+
+def settle_chains(
+    event_ids: Iterable[UUID], pending: AbstractSet[UUID], chains: Chains, now: datetime
+) -> tuple[dict[UUID, Decision], dict[UUID, Superseded]]:
+    """What chains decide about undecided events, and which events lose their standing by it.
+
+    What was corrected or retracted is refused, a retraction is applied. Whatever becomes of a
+    correction itself, what it names no longer stands.
+    """
+    decisions: dict[UUID, Decision] = {}
+    superseded: dict[UUID, Superseded] = {}
+    for event_id in event_ids if chains else ():
+        if event_id not in pending:
+            continue
+        fall = chains.superseding(event_id)
+        if fall is not None:
+            superseded[event_id] = fall
+            decisions[event_id] = Decision(event_id, "refused", fall.reason, None, None, None, now)
+            continue
+        if chains.is_retraction(event_id):
+            decisions[event_id] = Decision(event_id, "applied", None, None, None, None, now)
+        for earlier in chains.before(event_id):
+            fall = chains.superseding(earlier)
+            if fall is not None:
+                superseded[earlier] = fall
+    return decisions, superseded
 
 
 class Overturned:
@@ -135,6 +168,7 @@ class Overturned:
         paid = {award.transfer_id: award for award in self.awards if award.transfer_id}
         before = await ledger.reversed_among(tx, paid)
         made: list[tuple[int, UUID, datetime]] = []
+        told: dict[str, list[UUID]] = {}
         for transfer_id, (of_transfer, award) in zip(transfer_ids, paid.items(), strict=False):
             if of_transfer in before:
                 continue
@@ -152,5 +186,8 @@ class Overturned:
                 at=now,
             )
             made.append((1, transfer_id, now))
+            told.setdefault(fall.reason, []).append(of_transfer)
         if made:
             await tx.copy("unsealed", ("kind", "ref", "queued_at"), made)
+        for reason, of_transfers in told.items():
+            await tell_reversals(tx, of_transfers, reason)

@@ -39,8 +39,9 @@ async def resolve_history(
 ) -> History:
     """Look up what the methods in force need of history, for a whole batch at once.
 
-    Reasons, in the order in which they are asked: those of `evidence.read_month`,
-    `estimated-reading`, `base-month-missing`, `meter-changed`, `base-month-estimated`.
+    Reasons, in the order in which they are asked: those of `evidence.read_month`, the method's own
+    where the month fails by itself, `estimated-reading`, `base-month-missing`, `meter-changed`,
+    `base-month-estimated`.
     """
     history = History()
     months: dict[UUID, EvidenceRow] = {}
@@ -55,6 +56,8 @@ async def resolve_history(
         reading = evidence.read_month(
             evidence_id, row.citizen_id, row.partner_id, row.city_day, row.data or {}
         )
+        if isinstance(reading, Reading):
+            reading = _plausible(reading, row, methods)
         if isinstance(reading, Reading):
             history.readings[evidence_id] = reading
         else:
@@ -77,6 +80,21 @@ async def resolve_history(
 def values_of(base: Reading) -> dict[str, object]:
     """What a method may state of a base month."""
     return {"base_wh": base.energy_wh, "base_days": base.days}
+
+
+def _plausible(
+    reading: Reading, row: EvidenceRow, methods: methodology.MethodCalendar
+) -> Reading | methodology.Refused:
+    """The reading, unless the method refuses it for what it says of itself.
+
+    Compared with itself a month is refused by no other bound. So a wrong unit is named at once,
+    and never becomes what the next year is compared with.
+    """
+    method = methods.in_force(row.scenario, row.city_day)
+    if method is None:
+        return reading
+    alone = methodology.quantify(method, row.data or {}, values_of(reading))
+    return alone if isinstance(alone, methodology.Refused) else reading
 
 
 def _base_of(reading: Reading, bases: Readings) -> Reading | str:

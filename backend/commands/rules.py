@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -68,7 +68,45 @@ def _commands(usual: What) -> typer.Typer:
 
     if usual == "rule":
         _add_funding(group)
+    else:
+        _add_standing(group)
     return group
+
+
+def _add_standing(group: typer.Typer) -> None:
+    @group.command("standing")
+    def standing() -> None:  # pyright: ignore[reportUnusedFunction]
+        """Every version: draft, notice, approved, provisional or retired."""
+        run(_standing)
+
+    @group.command("notice")
+    def notice(  # pyright: ignore[reportUnusedFunction]
+        name: Annotated[str, typer.Argument(metavar="ID")],
+        version: int,
+        day_from: Annotated[datetime, typer.Option("--from", formats=["%Y-%m-%d"])],
+        day_to: Annotated[
+            datetime, typer.Option("--to", formats=["%Y-%m-%d"], help="Day after the last.")
+        ],
+    ) -> None:
+        """Put a draft on public notice; until it closes nobody can approve it."""
+        run(lambda tools: _notice(tools, name, version, day_from.date(), day_to.date()))
+
+    @group.command("shipped")
+    def shipped(  # pyright: ignore[reportUnusedFunction]
+        name: Annotated[str | None, typer.Argument(metavar="ID")] = None,
+        version: Annotated[int | None, typer.Argument()] = None,
+    ) -> None:
+        """List what comes with the product, or print one document, ready to be drafted."""
+        from backend.methodology import grid_methods, shipped_methods
+
+        known = shipped_methods() | grid_methods()
+        if name is None:
+            for each in sorted(known):
+                typer.echo(f"{each[0]}\t{each[1]}")
+        elif (document := known.get((name, version or 1))) is not None:
+            typer.echo(document.decode())
+        else:
+            raise typer.BadParameter(f"no version {version or 1} of {name}")
 
 
 def _add_funding(group: typer.Typer) -> None:
@@ -220,6 +258,37 @@ def government_of(tools: Tools) -> "Government":
     services = tools.services
     signer = open_keys(services.settings.keys_dir).government
     return Government(services.db, services.clock, tools.client, signer)
+
+
+async def _standing(tools: Tools) -> None:
+    from backend.kit.clock import city_day
+    from backend.methodology import standings
+
+    now = tools.services.clock.now()
+    today = city_day(now, tools.services.settings.city_tz)
+    async with tools.services.db.transaction(readonly=True) as tx:
+        found = await standings(tx, now, today)
+    for each in found:
+        until = "" if each.day_to is None else str(each.day_to)
+        notice = "" if each.closes_at is None else f"\t公示至 {each.closes_at.isoformat()}"
+        typer.echo(f"{each.id}\t{each.version}\t{each.status}\t{each.day_from}..{until}{notice}")
+
+
+async def _notice(tools: Tools, name: str, version: int, day_from: date, day_to: date) -> None:
+    from backend.kit.clock import day_bounds
+    from backend.kit.needs import DocumentError
+    from backend.kit.problems import Problem
+    from backend.methodology import give_notice
+
+    city_tz = tools.services.settings.city_tz
+    opens_at, closes_at = day_bounds(day_from, city_tz)[0], day_bounds(day_to, city_tz)[0]
+    try:
+        async with tools.services.db.transaction() as tx:
+            now = tools.services.clock.now()
+            await give_notice(tx, name, version, opens_at, closes_at, now)
+    except DocumentError as error:
+        raise Problem(409, error.name, error.detail) from error
+    typer.echo(f"method {name} {version} 公示自 {day_from} 至 {day_to} 前一日")
 
 
 async def _list(tools: Tools, what: What) -> None:

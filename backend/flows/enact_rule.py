@@ -111,12 +111,15 @@ async def approve(
     """Add one official's approval; the second one enacts, on chain first.
 
     Approving again changes nothing, and sends the enactment again if the chain refused it before.
-    Raises Problem: 404 `unknown-document`, 403 `not-an-approver`, `wrong-key`, 503 `chain-away`.
+    Raises Problem: 404 `unknown-document`, 403 `not-an-approver`, `wrong-key`, 409 `notice-open`
+    for a method still on public notice, 503 `chain-away`.
     """
     terms = await terms_now(government)
     async with government.db.transaction() as tx:
         place = await deployed(tx)
         found = await _version(tx, what, name, version)
+        if what == "method":
+            await _refuse_open_notice(tx, found, government.clock)
         await _add_approval(tx, government.clock, place, found, official_id, signer)
         approvals = await _approvals(tx, found)
         ready = len(approvals) >= APPROVALS_NEEDED
@@ -194,6 +197,14 @@ def _read(text: bytes) -> tuple[What, bytes]:
     if what is None:
         raise DocumentError("unknown-format", f"the format is one of {', '.join(FORMATS)}")
     return what, canonical.dumps(document)
+
+
+async def _refuse_open_notice(tx: Tx, found: Version, clock: Clock) -> None:
+    try:
+        await methodology.check_notice(tx, found.id, found.version, clock.now())
+    except DocumentError as error:
+        detail = f"公示尚未结束,暂不能审批:{error.detail}"
+        raise Problem(409, error.name, detail, id=found.id, version=found.version) from error
 
 
 async def _add_approval(

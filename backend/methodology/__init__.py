@@ -15,20 +15,24 @@ from backend.methodology.registry import (
 from backend.methodology.sanity import Finding, Limit, check_figure, read_figure, sanity_limits
 from backend.methodology.scenarios import ScenarioSpec, scenarios
 from backend.methodology.shipped import shipped_methods
+from backend.methodology.standing import MethodStanding, check_notice, give_notice, standings
 
 __all__ = [
     "Finding",
     "Limit",
     "Method",
     "MethodCalendar",
+    "MethodStanding",
     "Quantified",
     "Refused",
     "ScenarioSpec",
     "calendar",
     "card",
     "check_figure",
+    "check_notice",
     "document_of",
     "enact",
+    "give_notice",
     "grid_methods",
     "in_force",
     "publish",
@@ -38,5 +42,6 @@ __all__ = [
     "sanity_limits",
     "scenarios",
     "shipped_methods",
+    "standings",
     "with_derived",
 ]

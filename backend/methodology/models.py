@@ -2,7 +2,14 @@
 
 from datetime import date, datetime
 
-from sqlalchemy import CheckConstraint, Column, DateTime, LargeBinary, Text
+from sqlalchemy import (
+    CheckConstraint,
+    Column,
+    DateTime,
+    ForeignKeyConstraint,
+    LargeBinary,
+    Text,
+)
 from sqlmodel import Field, SQLModel
 
 
@@ -29,3 +36,19 @@ class MethodRow(SQLModel, table=True):
         default=None, sa_column=Column(DateTime(timezone=True), nullable=True)
     )
     published_at: datetime = Field(sa_column=Column(DateTime(timezone=True), nullable=False))
+
+
+class MethodNotice(SQLModel, table=True):
+    """When a draft lay open to objections: given once, before the version is enacted."""
+
+    __tablename__ = "method_notice"  # pyright: ignore[reportAssignmentType]
+    __table_args__ = (
+        CheckConstraint("opens_at < closes_at"),
+        ForeignKeyConstraint(["method_id", "version"], ["method.method_id", "method.version"]),
+    )
+
+    method_id: str = Field(primary_key=True, sa_type=Text)
+    version: int = Field(primary_key=True)
+    opens_at: datetime = Field(sa_column=Column(DateTime(timezone=True), nullable=False))
+    closes_at: datetime = Field(sa_column=Column(DateTime(timezone=True), nullable=False))
+    given_at: datetime = Field(sa_column=Column(DateTime(timezone=True), nullable=False))

@@ -3,6 +3,7 @@
 import json
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
+from datetime import timedelta
 
 import pytest
 
@@ -287,3 +288,20 @@ async def test_a_refused_call_is_told(office: Office) -> None:
     await settle(office.government, fund_programme.purposes())
     found = await rows(office.db, "SELECT state, reason FROM chain_tx WHERE ref = 'x/2026/1/y'")
     assert found[0]["state"] == "failed"
+
+
+async def test_a_method_on_notice_waits_for_its_close(office: Office) -> None:
+    """The notice of a version has to close before anybody can approve it."""
+    clock = office.government.clock
+    assert isinstance(clock, FixedClock)
+    made = await draft(office.db, clock, a_method())
+    closes_at = clock.now() + timedelta(days=7)
+    async with office.db.transaction() as tx:
+        await methodology.give_notice(tx, made.id, 1, clock.now(), closes_at, clock.now())
+    with pytest.raises(Problem) as refused:
+        await office.approve(made.id, 1, "wang", WANG, "method")
+    assert (refused.value.status, refused.value.name) == (409, "notice-open")
+    assert await rows(office.db, "SELECT 1 FROM approval WHERE what = 2") == []
+    clock.advance(days=7)
+    standing = await office.approve(made.id, 1, "wang", WANG, "method")
+    assert len(standing.approvers) == 1

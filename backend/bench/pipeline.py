@@ -48,8 +48,10 @@ TABLES = (
 """Every table with a row for each event or person, in the order in which they are written."""
 
 _EMPTIED = ", ".join(
-    (*TABLES, "upload", "rejection", "outbox", "reading", "correction", "supersession")
-    + ("award_release",)
+    (
+        *(*TABLES, "upload", "rejection", "outbox", "reading"),
+        *("correction", "supersession", "award_release"),
+    )
 )
 
 _STAGES: tuple[Stage, ...] = (
@@ -89,7 +91,7 @@ def run(
 
 async def _run(n: int, rounds: int, orm_rows: int, citizen_count: int) -> dict[str, Any]:
     async with scratch() as ground:
-        tokens = await _populate(ground, citizen_count)
+        tokens = await populate(ground, citizen_count)
         figures = await _compare(ground, tokens, n, rounds)
         await _empty(ground)
         await _record(ground, tokens, orm_rows)
@@ -105,7 +107,7 @@ async def _compare(ground: Scratch, tokens: list[str], n: int, rounds: int) -> d
     for turn in range(rounds + 1):
         await _empty(ground)
         record_s = await _record(ground, tokens, n)
-        award_s = await _award(ground, n)
+        award_s = await award(ground, n)
         written = await _rows(ground)
         await _empty(ground)
         copy_events_s = await _copy(ground, {name: written[name] for name in TABLES[:2]})
@@ -123,7 +125,7 @@ async def _compare(ground: Scratch, tokens: list[str], n: int, rounds: int) -> d
         await _record(ground, tokens, n)
         stages: defaultdict[str, float] = defaultdict(float)
         with stopwatches(_STAGES, stages):
-            watched_s.append(await _award(ground, n))
+            watched_s.append(await award(ground, n))
         for name, elapsed in stages.items():
             stage_s[name].append(elapsed)
     took = {name: median(each) for name, each in seconds.items()}
@@ -148,7 +150,8 @@ async def _compare(ground: Scratch, tokens: list[str], n: int, rounds: int) -> d
     }
 
 
-async def _award(ground: Scratch, n: int) -> float:
+async def award(ground: Scratch, n: int) -> float:
+    """Award `n` recorded trips; the seconds it took."""
     clock = SystemClock()
     awarded = 0
     start = time.perf_counter()
@@ -161,12 +164,20 @@ async def _award(ground: Scratch, n: int) -> float:
 
 
 async def _record(ground: Scratch, tokens: list[str], n: int) -> float:
+    return await record(
+        ground,
+        [
+            _body(tokens, first, min(first + UPLOAD_EVENTS, n))
+            for first in range(0, n, UPLOAD_EVENTS)
+        ],
+    )
+
+
+async def record(ground: Scratch, bodies: list[bytes]) -> float:
+    """Record uploads of trips one after another; the seconds it took."""
     terms = Terms.of(methodology.scenarios(), city_tz="Asia/Shanghai", production=False)
     partner = Partner(PARTNER, PARTNER, "v1s2", frozenset({SCENARIO}), replay=False, keys=())
     clock = SystemClock()
-    bodies = [
-        _body(tokens, first, min(first + UPLOAD_EVENTS, n)) for first in range(0, n, UPLOAD_EVENTS)
-    ]
     start = time.perf_counter()
     for body in bodies:
         request = SignedRequest(PARTNER, secrets.token_hex(8), "v1s2", "key-1")
@@ -220,7 +231,7 @@ async def _empty(ground: Scratch) -> None:
         await tx.execute(f"TRUNCATE {_EMPTIED}")
 
 
-async def _populate(ground: Scratch, citizen_count: int) -> list[str]:
+async def populate(ground: Scratch, citizen_count: int) -> list[str]:
     """People who consented and are bound, and a programme in force; their binding tokens."""
     now = datetime.now(UTC)
     ids = new_ids(citizen_count)

@@ -197,6 +197,8 @@ async def _award_by_halves(
         log("poison_event_refused", evidence_id=rows[0].evidence_id, error=type(error).__name__)
         decided = _Decided([_refusal(rows[0], "rule-error", turn.now)])
         await evidence.decide(tx, decided.decisions)
+    # Outside of the savepoint: telling of an event can never be the reason to refuse it.
+    await tell_refusals(tx, decided.decisions)
     counts.events += len(decided.decisions)
     counts.awarded += sum(d.state == "awarded" for d in decided.decisions)
     counts.refused.update(d.reason for d in decided.decisions if d.reason is not None)
@@ -406,7 +408,6 @@ async def _write(
     """Everything the batch changes; the rows that all people share come last."""
     now = turn.now
     await evidence.decide(tx, decided.decisions)
-    await tell_refusals(tx, decided.decisions)
     if decided.readings:
         await evidence.store_readings(tx, decided.readings)
     if decided.claims:

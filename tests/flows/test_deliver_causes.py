@@ -10,6 +10,7 @@ from uuid import UUID
 import msgspec
 import pytest
 
+from backend import methodology
 from backend.flows import notice_awards
 from backend.flows.notice_awards import tell_confirmed
 from backend.flows.reverse_points import reverse_points
@@ -93,6 +94,22 @@ class TestRefusals:
             await city.world.deliver(tx, row["upload_id"], row["event_count"])
         await city.trips()
         assert len(await told(office)) == 1
+
+    async def test_an_event_that_poisons_its_batch_is_told_too(
+        self, city: City, office: Office, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        quantify = methodology.quantify
+
+        def poisoned(method: Any, data: Any, *rest: Any) -> Any:
+            if data["distance_m"] == 7_777:
+                raise ArithmeticError
+            return quantify(method, data, *rest)
+
+        monkeypatch.setattr(methodology, "quantify", poisoned)
+        await office.endpoint(URL)
+        ids = await city.trips(trip(distance_m=7_777), trip(minute=30))
+        ((_, data),) = await told(office)
+        assert data["events"] == [{**await named(office, ids[0]), "reason": "rule-error"}]
 
     async def _decided(self, office: Office) -> list[tuple[UUID, str]]:
         rows = await office.rows("SELECT evidence_id, reason FROM decision WHERE state = 'refused'")

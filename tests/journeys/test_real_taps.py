@@ -40,16 +40,19 @@ def test_every_tap_is_accounted_for_and_the_books_agree(
     expected = straight_count(taps, real_data / "transit" / "szmc.net-metro.json")
 
     report = sent(installation, taps, installation.told_file, tmp_path / "first.json")
+    # Hundreds of cards stand for twenty citizens, who cannot ride two trains at once.
+    at_once = report["refused"].get("double-claim", 0)
     seen = Counter(
         {
-            "trip": report["accepted"],
+            "trip": report["accepted"] + at_once,
             "same-station": report["refused"]["distance-not-positive"],
             **report["left_out"],
             **report["unpaired"],
         }
     )
     assert report["adds_up"]
-    assert (report["undecided"], report["rejected"], len(report["refused"])) == (0, {}, 1)
+    assert (report["undecided"], report["rejected"]) == (0, {})
+    assert report["refused"].keys() <= {"distance-not-positive", "double-claim"}
     assert seen == expected
 
     # Without its journal the sender does not know what it sent; the door does.

@@ -43,6 +43,7 @@ WRITTEN_ONCE = (
     *("award", "approval"),
     *("transfer", "posting"),
     *("leaf", "log_node", "checkpoint"),
+    "delivery_attempt",
     *("statement", "statement_part", "cosignature"),
 )
 # What a person's deletion removes.

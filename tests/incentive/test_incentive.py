@@ -203,9 +203,9 @@ def test_what_the_reduction_gives_is_seen_without_declaring_it() -> None:
         )
     )
     found = incentive.apply_rule(rule, reduction(), {"distance_m": 1}, {}, {})
-    assert found == incentive.RulePaid(("all",), 2, {"distance_m": 1})
+    assert found == incentive.RulePaid(("all",), 2, {"distance_m": 1}, {})
     weak = incentive.apply_rule(rule, reduction(evidence_level="L2"), {"distance_m": 1}, {}, {})
-    assert weak == incentive.RulePaid((), 0, {"distance_m": 1})
+    assert weak == incentive.RulePaid((), 0, {"distance_m": 1}, {})
 
 
 @given(

@@ -81,7 +81,11 @@ def send(
         report = _sent(prepared, keys, to, journal, console)
     report.print_to(Console(), sent=not dry_run)
     if json_file is not None:
-        json_file.write_text(json.dumps(report.document(), ensure_ascii=False, indent=2), "utf-8")
+        text = json.dumps(report.document(), ensure_ascii=False, indent=2)
+        try:
+            json_file.write_text(text, "utf-8")
+        except OSError as error:
+            _fail(console, str(error), 2)
 
 
 def _fail(console: "Console", said: str, code: int) -> NoReturn:

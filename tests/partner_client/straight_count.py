@@ -157,18 +157,40 @@ def half_hour_months(half_hours: Path) -> dict[MonthOfHome, tuple[int, int]]:
     return months
 
 
+METHOD_FROM, RULE_FROM = "2012-12", "2014-01"
+"""The first months, twelve years on, that a method (2024-12-27) and a rule (2026-01-01) cover."""
+
+
 def months_count(months: dict[MonthOfHome, tuple[int, int]]) -> Counter[str]:
-    """Days by what becomes of their month: compared, partial, or without a whole one before."""
+    """Days by what becomes of their month when it is sent twelve years on.
+
+    A month that a method refuses for itself is no base for the next year.
+    """
     counts: Counter[str] = Counter()
-    for (home, month), (days, _) in months.items():
+    for (home, month), (days, watt_hours) in months.items():
         year, number = map(int, month.split("-"))
-        before = months.get((home, f"{year - 1}-{number:02d}"), (0, 0))
-        if days < monthrange(year, number)[1]:
-            counts["partial-month"] += days
-        elif before[0] < monthrange(year - 1, number)[1]:
-            counts["base-month-missing"] += days
+        month_before = f"{year - 1}-{number:02d}"
+        length, length_before = (monthrange(y, number)[1] for y in (year, year - 1))
+        days_before, before = months.get((home, month_before), (0, 0))
+        a_day, a_day_before = Fraction(watt_hours, days), Fraction(before, length_before)
+        implausible_before = month_before >= METHOD_FROM and a_day_before < 100
+        if month < METHOD_FROM:
+            fate = "no-method-in-force"
+        elif days < length:
+            fate = "partial-month"
+        elif watt_hours == 0:
+            fate = "energy-not-positive"
+        elif a_day < 100:
+            fate = "suspicious-unit"
+        elif days_before < length_before or implausible_before:
+            fate = "base-month-missing"
+        elif a_day_before < 100:
+            fate = "base-energy-out-of-range"
+        elif a_day * 10 < a_day_before:
+            fate = "saving-too-large"
         else:
-            counts["compared"] += days
+            fate = "no-rule-in-force" if month < RULE_FROM else "month"
+        counts[fate] += days
     return counts
 
 

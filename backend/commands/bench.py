@@ -1,7 +1,7 @@
 """`tanhui bench`: benchmarks, each a comparison inside one run."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import typer
 
@@ -54,6 +54,6 @@ def _environment() -> dict[str, Any]:
 def _show(console: Any, figures: dict[str, Any], prefix: str = "") -> None:
     for key, value in figures.items():
         if isinstance(value, dict):
-            _show(console, value, f"{prefix}{key}.")
+            _show(console, cast("dict[str, Any]", value), f"{prefix}{key}.")
         else:
             console.print(f"{prefix}{key:<40} {value}", highlight=False)

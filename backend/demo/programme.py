@@ -15,6 +15,13 @@ from backend.officials import KeyFile, read_key_file, write_key_file
 
 ENVELOPE_POINTS = 10_000_000
 EXPIRY_MONTHS = 24
+NAMES = {
+    "green-travel-2026": "地铁出行激励(示例)",
+    "green-ride-2026": "公交与骑行激励(示例)",
+    "home-energy-2026": "居民节电激励(示例)",
+    "green-charge-2026": "电动汽车充电激励(示例)",
+    "shared-parking-2026": "共享停车激励(示例,拥堵积分)",
+}
 
 
 async def enact(services: Services, client: ChainClient, city: City) -> None:
@@ -35,7 +42,7 @@ async def enact(services: Services, client: ChainClient, city: City) -> None:
             government,
             Programme(
                 programme_id=rule.programme,
-                name="绿色出行激励(示例)",
+                name=NAMES.get(rule.programme, f"{rule.programme}(示例)"),
                 points_class=rule.points_class,
                 day_from=rule.day_from,
                 day_to=None,

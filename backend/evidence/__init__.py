@@ -10,6 +10,7 @@ from backend.evidence.claims import (
     claim_of,
     claims_near,
     contradictions,
+    losers_among,
     store_claims,
     strengths_of,
 )
@@ -110,6 +111,7 @@ __all__ = [
     "hold_day",
     "load_evidence",
     "load_upload",
+    "losers_among",
     "people_of",
     "read_month",
     "read_upload",

@@ -5,7 +5,7 @@ event loses as soon as a stronger one contradicts it, whether that one stands it
 nothing ever wins back, and any order of arrival ends with the same events standing.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
@@ -18,14 +18,16 @@ from backend.kit.sm import sm3
 _PLACES = ("meter_ref", "reservation_ref")
 """The fields that name one thing which only one activity can use."""
 
+CLAIMS_COMPARED_MAX = 64
+"""Up to so many claims of a person near a batch are compared each with each."""
+
 
 async def settle_claims(
     tx: Tx, rows: Iterable[EvidenceRow], modes: Mapping[str, str | None]
 ) -> tuple[list[Claim], dict[UUID, UUID]]:
-    """The claims of these events, and who loses to whom: (claims, {loser: the stronger event}).
+    """The claims of these events, and who loses to whom: (claims, {loser: a stronger event}).
 
-    Losers are among these events and among those kept before; a loser of several is given with
-    the strongest of them.
+    Losers are among these events and among those kept before.
     """
     by_person: dict[UUID, list[Claim]] = {}
     strengths: dict[UUID, Strength] = {}
@@ -38,32 +40,36 @@ async def settle_claims(
         return [], {}
     for claim in await evidence.claims_near(tx, fresh):
         by_person[claim.citizen_id].append(claim)
-    pairs = [
-        (a, b)
-        for claims in by_person.values()
-        if len(claims) > 1
-        for a, b in evidence.contradictions(claims, modes)
-        if a.evidence_id in strengths or b.evidence_id in strengths
+    contested = [
+        claims
+        for claims in (_contested(claims, strengths, modes) for claims in by_person.values())
+        if claims
     ]
-    kept = (claim for pair in pairs for claim in pair if claim.evidence_id not in strengths)
-    strengths |= await evidence.strengths_of(tx, list(kept))
-    return fresh, _losers(pairs, strengths)
-
-
-def _losers(
-    pairs: Sequence[tuple[Claim, Claim]], strengths: Mapping[UUID, Strength]
-) -> dict[UUID, UUID]:
+    kept = [claim for claims in contested for claim in claims if claim.evidence_id not in strengths]
+    strengths |= await evidence.strengths_of(tx, kept)
     losers: dict[UUID, UUID] = {}
-    for a, b in pairs:
-        if a.evidence_id not in strengths or b.evidence_id not in strengths:
-            continue  # that one was corrected or retracted since
-        stronger, weaker = sorted(
-            (a.evidence_id, b.evidence_id), key=lambda evidence_id: strengths[evidence_id]
-        )
-        best = losers.get(weaker)
-        if best is None or strengths[stronger] < strengths[best]:
-            losers[weaker] = stronger
-    return losers
+    for claims in contested:
+        # A kept claim without strength was corrected or retracted since.
+        counting = [claim for claim in claims if claim.evidence_id in strengths]
+        losers |= evidence.losers_among(counting, strengths, modes)
+    return fresh, losers
+
+
+def _contested(
+    claims: Sequence[Claim], fresh: Container[UUID], modes: Mapping[str, str | None]
+) -> Sequence[Claim]:
+    """Those of a person's claims that a decision may need; none where all keep apart."""
+    if len(claims) < 2:
+        return ()
+    if len(claims) > CLAIMS_COMPARED_MAX:
+        return claims
+    found = {
+        claim.evidence_id: claim
+        for a, b in evidence.contradictions(claims, modes)
+        if a.evidence_id in fresh or b.evidence_id in fresh
+        for claim in (a, b)
+    }
+    return list(found.values())
 
 
 def claim_of(row: EvidenceRow) -> Claim:

@@ -2,6 +2,7 @@
 
 import itertools
 import random
+import time
 from datetime import timedelta
 from typing import Any
 
@@ -11,10 +12,11 @@ from hypothesis import strategies as st
 
 from backend import evidence
 from backend.evidence import Claim
-from backend.flows import award_points
+from backend.flows import award_points, settle_claims
 from backend.kit.clock import FixedClock
 from backend.kit.db import Database
 from backend.kit.ids import new_id
+from backend.kit.sm import sm3
 from backend.kit.vault import Vault
 from tests.flows.award_world import rows
 from tests.flows.mixed_world import (
@@ -100,6 +102,44 @@ def test_the_sweep_finds_exactly_the_pairs_that_contradict(
         if list(evidence.contradictions([a, b], MODES))
     }
     assert swept == one_by_one
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from([METRO, BUS, BIKE, "ev"]),
+            st.integers(0, 1_200),
+            st.integers(0, 900),
+            st.integers(2, 4),
+        ),
+        max_size=14,
+    )
+)
+def test_who_loses_is_what_the_pairs_say(drawn: list[tuple[str, int, int, int]]) -> None:
+    strengths: dict[Any, evidence.Strength] = {}
+    claims: list[Claim] = []
+    for n, (scenario, start, length, level) in enumerate(drawn):
+        each = claim(scenario, start, start + length)
+        claims.append(each)
+        digest = sm3(bytes([n]))
+        strengths[each.evidence_id] = evidence.Strength.of(each, f"L{level}", digest)
+    losers = evidence.losers_among(claims, strengths, MODES)
+    assert losers.keys() == {
+        max(a.evidence_id, b.evidence_id, key=lambda i: strengths[i])
+        for a, b in evidence.contradictions(claims, MODES)
+    }
+    assert all(strengths[stronger] < strengths[loser] for loser, stronger in losers.items())
+
+
+def test_thousands_of_claims_on_one_minute_are_settled_in_no_time() -> None:
+    claims = [claim(METRO, n % 7, 1_800) for n in range(10_000)]
+    strengths = {
+        each.evidence_id: evidence.Strength.of(each, "L3", sm3(each.evidence_id.bytes))
+        for each in claims
+    }
+    start_s = time.process_time()
+    assert len(evidence.losers_among(claims, strengths, MODES)) == 9_999
+    assert time.process_time() - start_s < 2
 
 
 def test_nothing_claims_more_than_a_day_or_backwards() -> None:
@@ -223,16 +263,22 @@ MIXED = [
 ]
 
 
+@pytest.mark.parametrize("compared_max", [64, 0])
 @settings(
-    max_examples=12,
+    max_examples=8,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(seed=st.integers(0, 10_000))
-async def test_any_order_of_arrival_ends_with_the_same_books(world: MixedWorld, seed: int) -> None:
+async def test_any_order_of_arrival_ends_with_the_same_books(
+    world: MixedWorld, compared_max: int, seed: int
+) -> None:
     await _empty(world)
-    assert await _arrive(world, seed) == await _expected(world)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(settle_claims, "CLAIMS_COMPARED_MAX", compared_max)
+        arrived = await _arrive(world, seed)
     await sound(world)
+    assert arrived == await _expected(world)
 
 
 async def _expected(world: MixedWorld) -> Any:

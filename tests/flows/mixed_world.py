@@ -30,6 +30,8 @@ class MixedWorld(World):
     """A world whose events go through the door's own flow, with bindings for every partner."""
 
     tokens: dict[tuple[str, int], str] = field(default_factory=dict[tuple[str, int], str])
+    documents: dict[str, tuple[int, bytes]] = field(default_factory=dict[str, tuple[int, bytes]])
+    """What is in force by id: (1 rule or 2 method, document)."""
 
     async def found(self, *, people: int = 2, caps: bool = False) -> None:
         """Every shipped method and rule in force, with budgets and people."""
@@ -41,6 +43,7 @@ class MixedWorld(World):
                 document["day_to"] = None
                 if document["id"] in ("transit.metro.trip", "energy.home.month") and key[1] != 1:
                     continue
+                self.documents[document["id"]] = 2, canonical.dumps(document)
                 await methodology.publish(tx, canonical.dumps(document), now)
                 await methodology.enact(tx, *key, now)
             for shipped in incentive.shipped_rules().values():
@@ -62,6 +65,7 @@ class MixedWorld(World):
             expiry_months=24,
         )
         await incentive.create_programme(tx, programme, self.clock.now())
+        self.documents[document["id"]] = 1, canonical.dumps(document)
         await self.enact_rule(tx, canonical.dumps(document))
         await incentive.set_envelope(tx, (programme.programme_id, "total"), 10**9)
 

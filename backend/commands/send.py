@@ -12,8 +12,15 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from backend.evidence import Check
-    from backend.partner_client import Credentials, Journal, Mapping, Prepared, Report, Subject
-    from backend.partner_client.rows import Progress
+    from backend.partner_client import (
+        Credentials,
+        Journal,
+        Mapping,
+        Prepared,
+        Progress,
+        Report,
+        Subject,
+    )
 
 
 def register(app: typer.Typer) -> None:

@@ -11,7 +11,7 @@ from backend.partner_client.events import Shift
 from backend.partner_client.mapping import Mapping, MappingError, mapping_of, read_mapping
 from backend.partner_client.proposing import propose
 from backend.partner_client.report import Report
-from backend.partner_client.rows import Prepared, prepare
+from backend.partner_client.rows import Prepared, Progress, prepare
 from backend.partner_client.sending import Journal, send_file
 from backend.partner_client.statement import (
     Own,
@@ -31,6 +31,7 @@ __all__ = [
     "Own",
     "PartnerDoor",
     "Prepared",
+    "Progress",
     "Report",
     "Shift",
     "StatementCheck",

@@ -14,7 +14,10 @@ from zoneinfo import ZoneInfo
 
 from backend.partner_client.values import Value, Values
 
-MEMORY_BYTES_MAX = 8 << 20
+SPOOL_BYTES_MAX = 8 << 20
+"""From which size on waiting events go to a file."""
+RUN_BYTES_MAX = 64 << 10
+"""The same for each sorted run: there may be many."""
 SORT_ROWS = 50_000
 """How many rows are sorted in memory at a time; more go through files."""
 
@@ -58,11 +61,11 @@ class Seen:
         return False
 
 
-def _temporary(owner: object) -> IO[bytes]:
+def _temporary(owner: object, memory_bytes_max: int) -> IO[bytes]:
     # The file lives as long as its owner, hence no `with`.
     file = cast(
         "IO[bytes]",
-        tempfile.SpooledTemporaryFile(MEMORY_BYTES_MAX),  # noqa: SIM115
+        tempfile.SpooledTemporaryFile(memory_bytes_max),  # noqa: SIM115
     )
     weakref.finalize(owner, file.close)
     return file
@@ -72,7 +75,7 @@ class Spool:
     """Events in the order they were added, each with the number of rows behind it."""
 
     def __init__(self) -> None:
-        self._file = _temporary(self)
+        self._file = _temporary(self, SPOOL_BYTES_MAX)
         self._count = 0
         self.rows_total = 0
 
@@ -136,7 +139,7 @@ class Sorter:
 
     def _spill(self) -> None:
         self._waiting.sort(key=self._key)
-        run = _temporary(self)
+        run = _temporary(self, RUN_BYTES_MAX)
         for unit in self._waiting:
             packed = [{key: _pack(value) for key, value in part.items()} for part in unit]
             run.write(json.dumps(packed, ensure_ascii=False).encode() + b"\n")

@@ -11,8 +11,18 @@ import sys
 import time
 from pathlib import Path
 
+import httpx
 import pytest
 
+from backend.partner_client import (
+    Journal,
+    PartnerDoor,
+    prepare,
+    read_credentials,
+    read_mapping,
+    send_file,
+    sending,
+)
 from tests.partner_client.platform_double import Platform, serving
 
 pytestmark = pytest.mark.network
@@ -103,6 +113,33 @@ def test_a_sigkill_in_the_midst_doubles_nothing(tmp_path: Path, when: str) -> No
         assert platform.posts - posts <= 6 - 2
         assert run(tmp_path, "--to", platform.url) == report
         assert platform.posts - posts <= 6 - 2
+
+
+def test_the_check_of_doubling_notices_ids_that_do_not_follow_from_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Negative control: with ids drawn anew, a lost answer records its batch twice."""
+    files(tmp_path, 1_500)
+    mapping = read_mapping(tmp_path / "map.yaml")
+    keys = read_credentials(tmp_path / "keys.json", "bus")
+    prepared = prepare(tmp_path / "rides.csv", mapping, tmp_path, [s.token for s in keys.subjects])
+
+    def send_and_lose_the_journal(platform: Platform) -> int:
+        for run_number in range(2):
+            with httpx.Client() as http:
+                door = PartnerDoor(platform.url, keys, http)
+                send_file(prepared, door, Journal(tmp_path / str(run_number)), lambda *_: None)
+            (tmp_path / str(run_number)).unlink()
+        return max(platform.recorded.values())
+
+    with serving(Platform()) as platform:
+        assert send_and_lose_the_journal(platform) == 1
+    drawn = iter(range(1_000))
+    monkeypatch.setattr(sending, "_message_id", lambda _: f"send-{next(drawn)}")
+    monkeypatch.setattr(sending, "_account", lambda *_: None)
+    monkeypatch.setattr(sending.Journal, "answer", lambda *_: {"upload_id": "send-0"})
+    with serving(Platform()) as platform:
+        assert send_and_lose_the_journal(platform) == 2
 
 
 def test_another_file_does_not_continue_this_ones_journal(tmp_path: Path) -> None:

@@ -13,7 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from backend.partner_client import MappingError, Prepared, Shift, prepare, read_mapping
-from backend.partner_client.places import distance_m
+from backend.partner_client.mapping import Shapes
+from backend.partner_client.places import Point, along_m, distance_m, read_shapes
+from backend.partner_client.values import RowFault
 from tests.partner_client.straight_count import straight_count
 
 MAPPING = Path(__file__).parents[2] / "docs" / "mappings" / "shenzhen-metro-taps.yaml"
@@ -137,6 +139,30 @@ def test_distance_is_symmetric_and_a_known_length() -> None:
     # One degree of a meridian on the mean radius: π·R/180.
     assert distance_m(here, there) == 111_195
     assert distance_m(here, here) == 0
+
+
+@pytest.mark.parametrize(
+    ("here", "there", "expected"),
+    [
+        ((114.0, 22.2), (114.0, 22.7), 55_597),
+        ((114.0005, 22.2), (114.0, 22.7), 55_597),
+        ((114.0, 22.7), (114.0, 22.2), "stops-against-shape"),
+        ((114.0, 22.2), (114.0, 22.2), "stops-against-shape"),
+        ((114.01, 22.2), (114.0, 22.7), "stop-off-shape"),
+        ((114.0, 22.2), (114.0, 23.1), "stop-off-shape"),
+    ],
+)
+def test_distance_along_a_shape_is_between_the_points_nearest_to_the_stops(
+    tmp_path: Path, here: Point, there: Point, expected: int | str
+) -> None:
+    header = "shape_id,shape_pt_lat,shape_pt_lon,shape_pt_sequence\n"
+    (tmp_path / "shapes.txt").write_text(header + "s,23,114,10\ns,22,114,2\ns,22.5,114,9\n")
+    line = read_shapes(Shapes(file="shapes.txt"), [tmp_path])["s"]
+    try:
+        found: int | str = along_m(line, here, there, 100)
+    except RowFault as fault:
+        found = str(fault)
+    assert found == expected
 
 
 @pytest.mark.realdata

@@ -41,6 +41,7 @@ FAST = {
 UrlOf = Callable[[Role], str]
 
 
+@pytest.hookimpl(tryfirst=True)  # before the groups are read
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Where tests run in two processes: a file stays together, and one demo serves all."""
     for item in items:

@@ -24,6 +24,7 @@ from backend.bench.stopwatch import Stage, quiet, stopwatches
 from backend.flows import award_points
 from backend.flows.record_events import Terms, record_events
 from backend.kit.clock import SystemClock
+from backend.kit.db import Tx
 from backend.kit.ids import new_ids
 from backend.kit.sm import sm3
 from backend.partners import Partner, SignedRequest
@@ -93,7 +94,7 @@ async def _run(n: int, rounds: int, orm_rows: int, citizen_count: int) -> dict[s
     async with scratch() as ground:
         tokens = await populate(ground, citizen_count)
         figures = await _compare(ground, tokens, n, rounds)
-        await _empty(ground)
+        await empty(ground)
         await _record(ground, tokens, orm_rows)
         orm_s = await pipeline_orm.award_per_row(ground)
         orm_us = orm_s / orm_rows * 1e6
@@ -105,11 +106,11 @@ async def _run(n: int, rounds: int, orm_rows: int, citizen_count: int) -> dict[s
 async def _compare(ground: Scratch, tokens: list[str], n: int, rounds: int) -> dict[str, Any]:
     seconds: defaultdict[str, list[float]] = defaultdict(list)
     for turn in range(rounds + 1):
-        await _empty(ground)
+        await empty(ground)
         record_s = await _record(ground, tokens, n)
         award_s = await award(ground, n)
         written = await _rows(ground)
-        await _empty(ground)
+        await empty(ground)
         copy_events_s = await _copy(ground, {name: written[name] for name in TABLES[:2]})
         copy_awards_s = await _copy(ground, {name: written[name] for name in TABLES[2:]})
         if turn > 0:  # the first round only warms caches
@@ -121,7 +122,7 @@ async def _compare(ground: Scratch, tokens: list[str], n: int, rounds: int) -> d
     watched_s: list[float] = []
     stage_s: defaultdict[str, list[float]] = defaultdict(list)
     for _ in range(3):
-        await _empty(ground)
+        await empty(ground)
         await _record(ground, tokens, n)
         stages: defaultdict[str, float] = defaultdict(float)
         with stopwatches(_STAGES, stages):
@@ -174,9 +175,10 @@ async def _record(ground: Scratch, tokens: list[str], n: int) -> float:
 
 
 async def record(ground: Scratch, bodies: list[bytes]) -> float:
-    """Record uploads of trips one after another; the seconds it took."""
-    terms = Terms.of(methodology.scenarios(), city_tz="Asia/Shanghai", production=False)
-    partner = Partner(PARTNER, PARTNER, "v1s2", frozenset({SCENARIO}), replay=False, keys=())
+    """Record uploads one after another; the seconds it took."""
+    known = methodology.scenarios()
+    terms = Terms.of(known, city_tz="Asia/Shanghai", production=False)
+    partner = Partner(PARTNER, PARTNER, "v1s2", frozenset(known), replay=False, keys=())
     clock = SystemClock()
     start = time.perf_counter()
     for body in bodies:
@@ -226,7 +228,8 @@ async def _copy(
     return time.perf_counter() - start
 
 
-async def _empty(ground: Scratch) -> None:
+async def empty(ground: Scratch) -> None:
+    """Remove what recording and awarding wrote; people, consents and rules stay."""
     async with ground.owner.transaction() as tx:
         await tx.execute(f"TRUNCATE {_EMPTIED}")
 
@@ -261,17 +264,22 @@ async def populate(ground: Scratch, citizen_count: int) -> list[str]:
             ["consent_id", "citizen_id", "partner_id", "scenario", "given_at"],
             [(i, i, PARTNER, SCENARIO, given_at) for i in ids],
         )
-        await _enact(tx, now)
+        await enact_method(tx, now, methodology.shipped_methods()[SCENARIO, 1])
+        await enact_rule(tx, now, "metro-points")
     async with ground.owner.transaction() as tx:
         await tx.execute("ANALYZE citizen, citizen_account, binding, consent")
     return tokens
 
 
-async def _enact(tx: Any, now: datetime) -> None:
-    method = methodology.shipped_methods()[SCENARIO, 1]
-    document = incentive.shipped_rules()["metro-points", 1]
-    published = await methodology.publish(tx, method, now)
+async def enact_method(tx: Tx, now: datetime, document: bytes) -> None:
+    """Put a method in force without officials."""
+    published = await methodology.publish(tx, document, now)
     await methodology.enact(tx, published.id, published.version, now)
+
+
+async def enact_rule(tx: Tx, now: datetime, rule_id: str) -> None:
+    """Put a shipped rule in force, with its programme and a budget beyond need."""
+    document = incentive.shipped_rules()[rule_id, 1]
     rule = incentive.read_rule(document)
     await incentive.create_programme(
         tx,

@@ -5,7 +5,7 @@ from typing import Annotated, Any, cast
 
 import typer
 
-BENCHES = ("record", "door", "pipeline", "growth", "node", "quantify", "backtest", "gas")
+BENCHES = ("record", "door", "pipeline", "scenarios", "growth", "node", "quantify", "backtest", "gas")
 
 
 def register(app: typer.Typer) -> None:

@@ -105,7 +105,8 @@ class Sender(threading.Thread):
                 "id": f"kill-{upload}-{number}",
                 "source": "/gates",
                 "type": "transit.metro.trip",
-                "time": f"{day}T08:{number:02d}:00+08:00",
+                # Two trips of a person at one time would contradict each other.
+                "time": f"{day}T{8 + upload // 20:02d}:{number:02d}:00+08:00",
                 "subject": self.subjects[number % len(self.subjects)],
                 "data": {"distance_m": 4_000 + number},
             }

@@ -41,13 +41,10 @@ FAST = {
 UrlOf = Callable[[Role], str]
 
 
-@pytest.hookimpl(tryfirst=True)  # before the groups are read
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_itemcollected(item: pytest.Item) -> None:
     """Where tests run in two processes: a file stays together, and one demo serves all."""
-    for item in items:
-        shares_demo = "demo" in getattr(item, "fixturenames", ())
-        group = "demo" if shares_demo else str(item.path)
-        item.add_marker(pytest.mark.xdist_group(group))
+    shares_demo = "demo" in getattr(item, "fixturenames", ())
+    item.add_marker(pytest.mark.xdist_group("demo" if shares_demo else str(item.path)))
 
 
 @pytest.fixture(scope="session")

@@ -42,7 +42,7 @@ demo: setup
 	@$(BIN)/tanhui demo $(ARGS)
 
 test: setup
-	$(BIN)/pytest -n 2 --dist loadgroup -m 'not soak' $(ARGS)
+	$(BIN)/pytest -n 2 --dist loadfile -m 'not soak' $(ARGS)
 
 soak: setup
 	$(BIN)/pytest -m soak $(ARGS)

@@ -41,12 +41,6 @@ FAST = {
 UrlOf = Callable[[Role], str]
 
 
-def pytest_itemcollected(item: pytest.Item) -> None:
-    """Where tests run in two processes: a file stays together, and one demo serves all."""
-    shares_demo = "demo" in getattr(item, "fixturenames", ())
-    item.add_marker(pytest.mark.xdist_group("demo" if shares_demo else str(item.path)))
-
-
 @pytest.fixture(scope="session")
 def server() -> Iterator[Server]:
     """The embedded server that the test runs of this checkout share."""

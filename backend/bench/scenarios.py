@@ -30,7 +30,7 @@ APART = timedelta(hours=7)
 DataOf = Callable[[datetime], Mapping[str, Any]]
 
 
-def run(n: int = 10_000, *, rounds: int = 5, citizen_count: int = 5_000) -> dict[str, Any]:
+def run(n: int = 10_000, *, rounds: int = 5, citizen_count: int = 10_000) -> dict[str, Any]:
     """Award `n` events both ways; `ratio_seven_to_one` is time over time, at most 1.2 wanted."""
     with quiet():
         return asyncio.run(_run(n, rounds, citizen_count))
@@ -67,7 +67,9 @@ async def _widen(ground: Scratch) -> None:
             if (method_id, version) != (METRO, 1):
                 await pipeline.enact_method(tx, now, document)
     async with ground.owner.transaction() as tx:
-        await tx.execute("UPDATE consent SET given_at = date_trunc('second', now()) - interval '3 years'")
+        await tx.execute(
+            "UPDATE consent SET given_at = date_trunc('second', now()) - interval '3 years'"
+        )
         await tx.execute(
             """INSERT INTO consent (consent_id, citizen_id, partner_id, scenario, given_at)
                SELECT gen_random_uuid(), citizen_id, partner_id, kind, given_at

@@ -20,6 +20,7 @@ from backend import incentive, methodology
 from backend.bench import pipeline
 from backend.bench.scratch import Scratch, scratch
 from backend.bench.stopwatch import quiet
+from backend.demo.scenes import charge, stay
 
 ZONE = ZoneInfo("Asia/Shanghai")
 METRO, ENERGY = "transit.metro.trip", "energy.home.month"
@@ -145,35 +146,12 @@ def _month(ended: datetime) -> dict[str, Any]:
     return {"month": ended.strftime("%Y-%m"), "days": ended.day}
 
 
-def _charge(ended: datetime) -> Mapping[str, Any]:
-    start = ended - timedelta(hours=4)
-    return {"energy_wh": 24_000, "start": start.isoformat(), "end": ended.isoformat()}
-
-
-def _stay(ended: datetime) -> Mapping[str, Any]:
-    start = ended - timedelta(hours=2)
-    return {
-        "reservation_ref": "r-bench",
-        "reserved_at": (start - timedelta(minutes=30)).isoformat(),
-        "slot_start": start.isoformat(),
-        "arrived_at": (start - timedelta(seconds=96)).isoformat(),
-        "start": start.isoformat(),
-        "end": ended.isoformat(),
-        "base_search_s": 396,
-        "occupancy_pct": 90,
-        "vehicle_matches": True,
-        "electric": False,
-        "entry_signed": True,
-        "exit_signed": True,
-    }
-
-
 _DATA: dict[str, DataOf] = {
     METRO: lambda _: {"distance_m": 9_000},
     "transit.bus.trip": lambda _: {"trips": 1},
     "bike.shared.ride": lambda _: {"distance_m": 2_400, "duration_s": 720},
     "bike.electric.ride": lambda _: {"distance_m": 4_200, "duration_s": 840},
-    "ev.charge.session": _charge,
-    "parking.shared.stay": _stay,
+    "ev.charge.session": charge,
+    "parking.shared.stay": stay,
     ENERGY: lambda _: {"energy_wh": 214_000, "estimated": False},
 }

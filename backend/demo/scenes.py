@@ -28,8 +28,8 @@ def scenes(city_tz: str, now: datetime) -> dict[str, list[tuple[datetime, Data]]
         "transit.bus.trip": lambda _: {"trips": 1},
         "bike.shared.ride": lambda _: {"distance_m": 2_400, "duration_s": 720},
         "bike.electric.ride": lambda _: {"distance_m": 4_200, "duration_s": 840},
-        "ev.charge.session": _charge,
-        "parking.shared.stay": _stay,
+        "ev.charge.session": charge,
+        "parking.shared.stay": stay,
     }
     found: dict[str, list[tuple[datetime, Data]]] = {}
     for scenario, data_of in made.items():
@@ -39,12 +39,14 @@ def scenes(city_tz: str, now: datetime) -> dict[str, list[tuple[datetime, Data]]
     return found
 
 
-def _charge(ended: datetime) -> Data:
+def charge(ended: datetime) -> Data:
+    """Four hours at a charger."""
     start = ended - timedelta(hours=4)
     return {"energy_wh": 24_000, "start": start.isoformat(), "end": ended.isoformat()}
 
 
-def _stay(ended: datetime) -> Data:
+def stay(ended: datetime) -> Data:
+    """Two reserved hours in a busy car park."""
     start = ended - timedelta(hours=2)
     return {
         "reservation_ref": f"r-{secrets.token_hex(4)}",

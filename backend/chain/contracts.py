@@ -302,17 +302,6 @@ def set_budget_input(programme: str, cap: int) -> bytes:
     )
 
 
-def class_call(class_: str) -> bytes:
-    """Input of `classOf(bytes32)`."""
-    return selector("classOf(bytes32)") + chain_id_text(class_)
-
-
-def read_class(output: bytes) -> int:
-    """Decode `classOf`: 0 unknown, 1 nobody may debit, 2 the chain sender may."""
-    debit, _refunded = decode(["uint8", "uint56"], output)
-    return debit
-
-
 def set_class_input(class_: str, debit: int) -> bytes:
     """Input of `setClass(bytes32,uint8)`, for the government's key."""
     return selector("setClass(bytes32,uint8)") + encode(
@@ -393,11 +382,6 @@ def enact_input(terms: EnactmentTerms, signature_a: bytes, signature_b: bytes) -
     return _approved("enact", terms, signature_a, signature_b)
 
 
-def stop_input(terms: EnactmentTerms, signature_a: bytes, signature_b: bytes) -> bytes:
-    """Input of `stop`: the version's enactment with a lower day_to."""
-    return _approved("stop", terms, signature_a, signature_b)
-
-
 def _approved(function: str, terms: EnactmentTerms, first: bytes, second: bytes) -> bytes:
     return selector(f"{function}({_ENACTMENT_TYPE},bytes,bytes)") + encode(
         [_ENACTMENT_TYPE, "bytes", "bytes"], [terms.words(), first, second]
@@ -415,16 +399,6 @@ def read_enacted(output: bytes) -> tuple[bytes, int, int]:
     """Decode `enacted`: digest, day_from, day_to; zeros for an unknown version."""
     digest, day_from, day_to = decode(["bytes32", "uint32", "uint32"], output)
     return digest, day_from, day_to
-
-
-def is_approver_call(address: str) -> bytes:
-    """Input of `isApprover(address)`."""
-    return selector("isApprover(address)") + encode(["address"], [address])
-
-
-def read_bool(output: bytes) -> bool:
-    """Decode one bool."""
-    return bool(decode(["bool"], output)[0])
 
 
 def register_approver_input(address: str) -> bytes:

@@ -8,7 +8,6 @@ import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
 from typing import Any, Literal, Protocol, cast
 
 import asyncpg  # pyright: ignore[reportMissingTypeStubs] - it ships none
@@ -181,8 +180,3 @@ DATABASE_AWAY = (
     asyncpg.InsufficientResourcesError,
 )
 """What the driver raises when the server is unreachable, stopping, or out of disk or memory."""
-
-
-def utc(instant: datetime) -> datetime:
-    """The same instant in UTC, as columns of type timestamptz give and take it."""
-    return instant.astimezone(UTC)

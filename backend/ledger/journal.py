@@ -4,7 +4,7 @@ A posting that moves a person's spendable points names the lot it fills or takes
 balances and lots both follow from the journal alone, whatever order it is read in.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from functools import lru_cache
@@ -109,8 +109,3 @@ def reversal_postings(
         owed = chart.citizen_debt(citizen_id)
         postings.append(Posting(owed, taken, rest, asset, None))
     return postings
-
-
-def total_of(postings: Iterable[Posting]) -> int:
-    """The amount of the transfer that these postings make up."""
-    return sum(posting.amount for posting in postings)

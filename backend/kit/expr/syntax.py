@@ -14,8 +14,6 @@ CODE_POINTS_MAX = 512
 NODES_MAX = 128
 DEPTH_MAX = 32
 INT_MAX = 2**63 - 1
-NAME_LENGTH_MAX = 64
-
 KEYWORDS = frozenset(
     (
         *("as", "break", "const", "continue", "else", "false", "for", "function", "if", "import"),

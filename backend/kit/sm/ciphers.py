@@ -5,7 +5,6 @@ from cryptography.hazmat.primitives.ciphers import Cipher
 from cryptography.hazmat.primitives.ciphers.algorithms import SM4
 from cryptography.hazmat.primitives.ciphers.modes import CTR, GCM
 
-KEY_BYTES = 16
 BLOCK_BYTES = 16
 GCM_NONCE_BYTES = 12
 GCM_TAG_BYTES = 16

@@ -379,12 +379,8 @@ def enactment_digest(chain_id: int, registry: str, terms: EnactmentTerms) -> byt
 
 def enact_input(terms: EnactmentTerms, signature_a: bytes, signature_b: bytes) -> bytes:
     """Input of `enact`: anyone may carry the two approvers' signatures to the chain."""
-    return _approved("enact", terms, signature_a, signature_b)
-
-
-def _approved(function: str, terms: EnactmentTerms, first: bytes, second: bytes) -> bytes:
-    return selector(f"{function}({_ENACTMENT_TYPE},bytes,bytes)") + encode(
-        [_ENACTMENT_TYPE, "bytes", "bytes"], [terms.words(), first, second]
+    return selector(f"enact({_ENACTMENT_TYPE},bytes,bytes)") + encode(
+        [_ENACTMENT_TYPE, "bytes", "bytes"], [terms.words(), signature_a, signature_b]
     )
 
 

@@ -38,7 +38,7 @@ def _add_new(new: typer.Typer) -> None:
         official_id: Annotated[str, typer.Argument(metavar="ID")],
         name: Annotated[str, typer.Option(help="The official's name.")],
         out: Annotated[Path, typer.Option(help="Where to write the key file.")],
-        role: Annotated[str, typer.Option(help="approver, auditor or operator.")] = "approver",
+        role: Annotated[str, typer.Option(help="approver, or another role.")] = "approver",
     ) -> None:
         """Make an official's signing key and register its address, on chain for approvers.
 

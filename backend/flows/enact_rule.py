@@ -211,7 +211,7 @@ async def _add_approval(
     tx: Tx, clock: Clock, place: Deployed, found: Version, official_id: str, signer: Signer
 ) -> None:
     official = await officials.find(tx, official_id)
-    if official is None or official.role != "approver":
+    if official is None or not official.acts or "approver" not in official.roles:
         raise Problem(403, "not-an-approver", "只有登记的审批人可以审批。", official_id=official_id)
     digest = contracts.enactment_digest(place.chain_id, place.rule_registry, found.terms)
     signature = signer.sign_digest(digest)

@@ -130,7 +130,7 @@ def _add_versions(public: APIRouter, services: Services, what: What, path: str) 
             found = await views.document_entry(tx, what, name, version)
         if found is None:
             raise Problem(*UNKNOWN_DOCUMENT, id=name, version=version)
-        card = incentive.card if what == "rule" else methodology.card
+        card = rule_card if what == "rule" else methodology.card
         return Whole.model_validate(
             {
                 **_entry(found),
@@ -212,5 +212,9 @@ def _add_keys(public: APIRouter, services: Services) -> None:
                 }
                 for key in known
             ],
-            approvers=sorted(each.address for each in people if each.role == "approver"),
+            approvers=sorted(
+                each.address
+                for each in people
+                if each.address is not None and each.acts and "approver" in each.roles
+            ),
         )

@@ -305,7 +305,8 @@ async def _list(tools: Tools, what: What) -> None:
 
 
 async def _show(tools: Tools, what: What, name: str, version: int) -> None:
-    from backend import incentive, methodology
+    from backend import methodology
+    from backend.flows.rule_words import rule_card
     from backend.kit.problems import Problem
     from backend.views import document_entry
 
@@ -313,7 +314,7 @@ async def _show(tools: Tools, what: What, name: str, version: int) -> None:
         found = await document_entry(tx, what, name, version)
     if found is None:
         raise Problem(404, "unknown-document", "没有这个版本的文件。", id=name, version=version)
-    card = incentive.card if what == "rule" else methodology.card
+    card = rule_card if what == "rule" else methodology.card
     typer.echo(card(found.document))
     typer.echo(f"状态 {found.status} · 摘要 {found.digest.hex()}")
     for address in found.approvers:

@@ -16,7 +16,7 @@ from backend.incentive.budget import (
     open_purses,
     set_envelope,
 )
-from backend.incentive.card import card
+from backend.incentive.card import Words, card
 from backend.incentive.counters import (
     CounterBook,
     CounterKey,
@@ -40,6 +40,7 @@ from backend.incentive.programmes import (
     set_status,
 )
 from backend.incentive.releases import StandingAward, counter_keys, release, standing_awards
+from backend.incentive.review import Finding, review
 from backend.incentive.shipped import shipped_rules
 
 __all__ = [
@@ -49,6 +50,7 @@ __all__ = [
     "Cap",
     "CounterBook",
     "CounterKey",
+    "Finding",
     "LeaseShort",
     "Programme",
     "Purses",
@@ -59,6 +61,7 @@ __all__ = [
     "RulePaid",
     "RuleRefused",
     "StandingAward",
+    "Words",
     "apply_rule",
     "awarded_before",
     "budget_period",
@@ -83,6 +86,7 @@ __all__ = [
     "read_counters",
     "read_rule",
     "release",
+    "review",
     "set_envelope",
     "set_status",
     "shipped_rules",

@@ -2,6 +2,7 @@
 
 from backend.incentive.counters import COUNTERS
 from backend.incentive.document import GIVEN, Rule
+from backend.incentive.review import review
 from backend.kit.cel import disagreement
 from backend.kit.expr import ExprType
 from backend.kit.needs import DocumentError
@@ -10,7 +11,8 @@ from backend.kit.needs import DocumentError
 def check_publication(rule: Rule) -> None:
     """Refuse what this platform could not serve, and expressions that CEL reads differently.
 
-    Raises DocumentError `unknown-history`, `unknown-counter` or `cel-disagrees`.
+    Raises DocumentError `unknown-history`, `unknown-counter`, `cel-disagrees`, or the name of a
+    finding of `review` with an input that shows it.
     """
     if rule.needs.history:
         names = ", ".join(rule.needs.history)
@@ -24,3 +26,5 @@ def check_publication(rule: Rule) -> None:
             against = disagreement(expression, types)
             if against is not None:
                 raise DocumentError("cel-disagrees", f"row {row.id}: {against}")
+    for finding in review(rule):
+        raise DocumentError(finding.name, str(finding))

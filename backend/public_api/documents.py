@@ -6,7 +6,8 @@ from typing import Annotated, Any, cast
 from fastapi import APIRouter, Path, Query
 from pydantic import BaseModel, Field
 
-from backend import incentive, methodology, officials, partners, proof, views
+from backend import methodology, officials, partners, proof, views
+from backend.flows.rule_words import rule_card
 from backend.kit.canonical import loads_strict
 from backend.kit.openapi import BAD_SHAPE, Refusal, refusals
 from backend.kit.problems import Problem

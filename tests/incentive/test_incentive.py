@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from backend import incentive, methodology
+from backend.flows.rule_words import rule_words
 from backend.kit import canonical
 from backend.kit.db import Tx
 from backend.kit.needs import DocumentError
@@ -278,8 +279,9 @@ def test_a_bad_document_is_refused_by_name(document: bytes, name: str) -> None:
 
 
 def test_the_card_is_plain_chinese() -> None:
-    card = incentive.card(METRO)
-    assert '第 2 条(metro-long):若 场景 等于 "transit.metro.trip" 且 distance_m 不小于 3000' in card
+    card = incentive.card(METRO, rule_words())
+    assert "第 2 条(metro-long):若场景为 “地铁出行”,且乘车距离(米)不小于 3000" in card
+    assert "得分 = 减排量(毫克) ÷ 100000 毫克 + 2" in card
     assert "上限(每日上限):每人每日最多 60 分" in card
     assert "每减排 100 克计 1 分" in card
 

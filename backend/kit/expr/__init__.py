@@ -7,6 +7,8 @@ from backend.kit.expr.expression import Expression, parse
 from backend.kit.expr.partial import decided
 from backend.kit.expr.publication import PublicationRefused, check_at_publication
 from backend.kit.expr.syntax import is_name
+from backend.kit.expr.thresholds import thresholds
+from backend.kit.expr.words import in_chinese
 
 __all__ = [
     "ErrorKind",
@@ -17,6 +19,8 @@ __all__ = [
     "Value",
     "check_at_publication",
     "decided",
+    "in_chinese",
     "is_name",
     "parse",
+    "thresholds",
 ]

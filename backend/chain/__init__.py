@@ -1,13 +1,14 @@
 """Chain: the JSON-RPC client with its engine profiles, deployment, and the exactly-once sender.
 
 `ChainClient` talks to any engine; `deploy` puts the contracts there; `prepare` and `Driver` bring
-a transaction there once. `contracts` holds the encodings of formats.md §7-8, `keys` the signers.
+a transaction there once. `contracts` holds the encodings of formats.md §7-8, `spaces` and
+`settlements` those for parking, `timelock` what must be announced first, `keys` the signers.
 The embedded node lives in `backend.chain.node` and is imported by the `node` command alone.
 """
 
 import sys
 
-from backend.chain import batches, contracts, keys
+from backend.chain import batches, contracts, keys, settlements, spaces, timelock
 from backend.chain.access import (
     ChainAccess,
     open_access,
@@ -15,7 +16,15 @@ from backend.chain.access import (
     recorded_deployments,
 )
 from backend.chain.client import ChainClient, NodeAway, Receipt, RpcError
-from backend.chain.deploy import Deployment, DeploymentDiffers, deploy, planned_addresses
+from backend.chain.deploy import (
+    SHORT_DELAY_S,
+    Deployment,
+    DeploymentDiffers,
+    deploy,
+    planned_addresses,
+    planned_timelock,
+    require_chain,
+)
 from backend.chain.keys import ChainKeys, Signer, Terms, open_keys
 from backend.chain.keystores import new_keystore, open_keystore
 from backend.chain.probe import probe
@@ -36,6 +45,7 @@ sys.setrecursionlimit(1_000)
 
 __all__ = [
     "PROFILES",
+    "SHORT_DELAY_S",
     "ChainAccess",
     "ChainClient",
     "ChainKeys",
@@ -62,9 +72,14 @@ __all__ = [
     "open_keys",
     "open_keystore",
     "planned_addresses",
+    "planned_timelock",
     "prepare",
     "probe",
     "profile_of",
     "record_deployments",
     "recorded_deployments",
+    "require_chain",
+    "settlements",
+    "spaces",
+    "timelock",
 ]

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from backend.chain.client import ChainClient
 from backend.chain.contracts import CONTRACT_NAMES
-from backend.chain.deploy import Deployment, DeploymentDiffers
+from backend.chain.deploy import Deployment, DeploymentDiffers, require_chain
 from backend.chain.keys import ChainKeys
 from backend.kit.db import Tx
 
@@ -20,10 +20,12 @@ class ChainAccess:
     points: str
     registry: str
     anchor: str
+    spaces: str
+    settlements: str
 
-    def addresses(self) -> tuple[str, str, str]:
+    def addresses(self) -> tuple[str, ...]:
         """Our contracts' proxies: the only ones that the public may call through us."""
-        return (self.points, self.registry, self.anchor)
+        return (self.points, self.registry, self.anchor, self.spaces, self.settlements)
 
 
 async def open_access(
@@ -38,22 +40,16 @@ async def open_access(
     missing = [name for name in CONTRACT_NAMES if name not in by_name]
     if missing:
         raise DeploymentDiffers(f"not deployed yet: {', '.join(missing)}; run tanhui chain deploy")
-    chain_id = await client.chain_id()
-    for deployment in deployments:
-        block = await client.block(deployment.block)
-        found = None if block is None else bytes.fromhex(block["hash"][2:])
-        if deployment.chain_id != chain_id or found != deployment.block_hash:
-            raise DeploymentDiffers(
-                f"{client.url} holds another chain than the one where {deployment.name} was "
-                f"deployed (chain {deployment.chain_id}, block {deployment.block})"
-            )
+    await require_chain(client, deployments)
     return ChainAccess(
         client=client,
         keys=keys,
-        chain_id=chain_id,
+        chain_id=deployments[0].chain_id,
         points=by_name["CarbonPoints"].address,
         registry=by_name["RuleRegistry"].address,
         anchor=by_name["EvidenceAnchor"].address,
+        spaces=by_name["SpaceRegistry"].address,
+        settlements=by_name["ParkingSettlement"].address,
     )
 
 

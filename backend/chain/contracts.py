@@ -16,8 +16,17 @@ from eth_hash.auto import keccak
 
 ARTIFACTS = Path(__file__).parent.parent.parent / "contracts" / "artifacts"
 
-ContractName = Literal["CarbonPoints", "RuleRegistry", "EvidenceAnchor"]
-CONTRACT_NAMES: tuple[ContractName, ...] = ("RuleRegistry", "EvidenceAnchor", "CarbonPoints")
+ContractName = Literal[
+    "CarbonPoints", "RuleRegistry", "EvidenceAnchor", "SpaceRegistry", "ParkingSettlement"
+]
+CONTRACT_NAMES: tuple[ContractName, ...] = (
+    "RuleRegistry",
+    "EvidenceAnchor",
+    "CarbonPoints",
+    "SpaceRegistry",
+    "ParkingSettlement",
+)
+"""Every contract behind a proxy of ours, in order of creation."""
 
 ISSUE, REDEEM, RETIRE = 1, 2, 3
 WHAT_RULE, WHAT_METHOD = 1, 2
@@ -402,20 +411,43 @@ def register_approver_input(address: str) -> bytes:
     return selector("registerApprover(address)") + encode(["address"], [address])
 
 
-# --- deployment and errors ---------------------------------------------------------------------
+# --- roles, deployment and errors ----------------------------------------------------------------
+
+ADMIN_ROLE = bytes(32)
+"""OpenZeppelin's DEFAULT_ADMIN_ROLE: grants and revokes the others."""
+
+CHAIN_SENDER, GOVERNMENT, AUDITOR, UPGRADER = (
+    keccak(name) for name in (b"CHAIN_SENDER", b"GOVERNMENT", b"AUDITOR", b"UPGRADER")
+)
+
+DISPUTE_WINDOW_S = 7 * 86_400
+"""How long a settlement can be disputed, until the government sets another time."""
 
 _HOLDERS_TYPE = "(address,address,address,address,address[])"
 
 
+def role_input(function: Literal["grantRole", "renounceRole"], role: bytes, holder: str) -> bytes:
+    """Input of `grantRole` or `renounceRole`, for the role's admin or its own holder."""
+    return selector(f"{function}(bytes32,address)") + encode(["bytes32", "address"], [role, holder])
+
+
+def has_role_call(role: bytes, holder: str) -> bytes:
+    """Input of `hasRole(bytes32,address)`: one word, 0 or 1."""
+    return selector("hasRole(bytes32,address)") + encode(["bytes32", "address"], [role, holder])
+
+
 def initialize_input(name: ContractName, holders: tuple[Any, ...], registry: str) -> bytes:
     """The proxy's first call. `holders`: admin, government, auditor, upgrader, senders."""
-    if name == "CarbonPoints":
-        signature, values = f"initialize({_HOLDERS_TYPE},address)", [holders, registry]
-        return selector(signature) + encode([_HOLDERS_TYPE, "address"], values)
-    if name == "RuleRegistry":
-        signature = f"initialize({_HOLDERS_TYPE},address[])"
-        return selector(signature) + encode([_HOLDERS_TYPE, "address[]"], [holders, []])
-    return selector(f"initialize({_HOLDERS_TYPE})") + encode([_HOLDERS_TYPE], [holders])
+    more: dict[ContractName, tuple[str, Any]] = {
+        "CarbonPoints": ("address", registry),
+        "RuleRegistry": ("address[]", []),
+        "ParkingSettlement": ("uint32", DISPUTE_WINDOW_S),
+    }
+    types, values = [_HOLDERS_TYPE], [holders]
+    if name in more:
+        types.append(more[name][0])
+        values.append(more[name][1])
+    return selector(f"initialize({','.join(types)})") + encode(types, values)
 
 
 def proxy_creation(implementation: str, initialize: bytes) -> bytes:
@@ -428,7 +460,7 @@ def explain_revert(data: bytes) -> str:
     """The sentence-named error of revert data, with its arguments, e.g. `Name(1, 2)`."""
     if not data:
         return "reverted without a reason"
-    for name in (*CONTRACT_NAMES, "ERC1967Proxy"):
+    for name in (*CONTRACT_NAMES, "ERC1967Proxy", "TimelockController"):
         found = load_artifact(name).errors.get(data[:4])
         if found is not None:
             label, types = found

@@ -1,7 +1,8 @@
-"""Puts the three contracts behind their proxies: idempotent, resumable, found again after a crash.
+"""Puts the contracts behind their proxies: idempotent, resumable, found again after a crash.
 
-The admin's key creates nothing else, so step k is the transaction with nonce k and every address
-is known beforehand. A step is done when its nonce has passed; no record of ours is needed.
+The admin's key starts with nothing else, so step k is the transaction with nonce k and every
+address is known beforehand. A step is done when its nonce has passed; no record of ours is needed.
+Once all stand, that key has no rights left: upgrades and role holders are the timelock's.
 """
 
 import asyncio
@@ -10,16 +11,24 @@ from dataclasses import dataclass
 
 from eth_hash.auto import keccak
 
+from backend.chain import timelock
 from backend.chain.client import ChainClient, Receipt, RpcError
 from backend.chain.contracts import (
+    ADMIN_ROLE,
     CONTRACT_NAMES,
     IMPLEMENTATION_SLOT,
+    UPGRADER,
     ContractName,
+    has_role_call,
     initialize_input,
     load_artifact,
     proxy_creation,
+    role_input,
 )
 from backend.chain.keys import ChainKeys, Terms, create_address, transaction_hash
+
+SHORT_DELAY_S = 2
+"""How long an upgrade waits where nothing is at stake; production sets days."""
 
 _CREATION_GAS = 6_000_000
 _POLL_S = 0.2
@@ -45,8 +54,11 @@ class Deployment:
 
 @dataclass(frozen=True, slots=True)
 class _Step:
-    creates: str
-    code: bytes
+    """One transaction of the admin's key: a creation (`to` None) or a call."""
+
+    what: str
+    to: str | None
+    data: bytes
 
 
 def planned_addresses(keys: ChainKeys) -> dict[ContractName, str]:
@@ -56,46 +68,93 @@ def planned_addresses(keys: ChainKeys) -> dict[ContractName, str]:
     }
 
 
-def _plan(keys: ChainKeys) -> list[_Step]:
-    proxies = planned_addresses(keys)
-    holders = (
-        keys.admin.address,
-        keys.government.address,
-        keys.auditor.address,
-        keys.admin.address,
-        [keys.anchor.address, keys.post.address],
-    )
+def planned_timelock(keys: ChainKeys) -> str:
+    """Where the timelock stands that upgrades the contracts and moves their roles."""
+    return create_address(keys.admin.address, 2 * len(CONTRACT_NAMES))
+
+
+def _plan(keys: ChainKeys, upgrade_delay_s: int) -> list[_Step]:
+    admin, lock, proxies = keys.admin.address, planned_timelock(keys), planned_addresses(keys)
+    senders = [keys.anchor.address, keys.post.address]
+    holders = (lock, keys.government.address, keys.auditor.address, lock, senders)
     steps: list[_Step] = []
     for n, name in enumerate(CONTRACT_NAMES):
-        implementation = create_address(keys.admin.address, 2 * n)
+        implementation = create_address(admin, 2 * n)
         initialize = initialize_input(name, holders, proxies["RuleRegistry"])
-        steps.append(_Step(implementation, load_artifact(name).bytecode))
-        steps.append(_Step(proxies[name], proxy_creation(implementation, initialize)))
+        creation = proxy_creation(implementation, initialize)
+        steps.append(_Step(f"the code of {name}", None, load_artifact(name).bytecode))
+        steps.append(_Step(f"the proxy of {name}", None, creation))
+    steps.append(
+        _Step(
+            "the timelock",
+            None,
+            timelock.creation(upgrade_delay_s, government=keys.government.address, admin=admin),
+        )
+    )
+    # The auditor may stop what the government has scheduled; then the timelock is its own admin.
+    veto = role_input("grantRole", timelock.CANCELLER, keys.auditor.address)
+    steps.append(_Step("the auditor's veto", lock, veto))
+    steps.append(
+        _Step("the end of setting up", lock, role_input("renounceRole", ADMIN_ROLE, admin))
+    )
     return steps
 
 
-async def deploy(client: ChainClient, keys: ChainKeys) -> list[Deployment]:
-    """Create what is missing and describe all three contracts.
+async def deploy(
+    client: ChainClient, keys: ChainKeys, *, upgrade_delay_s: int = SHORT_DELAY_S
+) -> list[Deployment]:
+    """Create what is missing and describe all contracts behind proxies.
 
-    Started again after a kill it continues; on a finished deployment it only looks.
-    Raises DeploymentDiffers when other code stands at an expected address, NodeAway,
-    RpcError.
+    `upgrade_delay_s` is how long upgrades and new role holders must be announced. Started again
+    after a kill it continues; on a finished deployment it only looks. Contracts that an earlier
+    version put there, upgraded by the admin's key, are handed over to the timelock.
+    Raises DeploymentDiffers when other code stands at an expected address, NodeAway, RpcError.
     """
     terms = Terms(await client.chain_id(), await client.gas_price_wei(), client.profile.eip1559)
-    for nonce, step in enumerate(_plan(keys)):
-        if await client.nonce(keys.admin.address) > nonce:
-            continue
-        raw = keys.admin.sign_transaction(
-            terms, nonce=nonce, gas=_CREATION_GAS, to=None, data=step.code
-        )
-        receipt = await _land(client, raw, keys.admin.address, nonce)
-        if receipt is not None and not receipt.status:
-            raise DeploymentDiffers(f"creation of {step.creates} failed in {receipt.tx_hash}")
-    return await find_deployments(client, planned_addresses(keys))
+    for nonce, step in enumerate(_plan(keys, upgrade_delay_s)):
+        if await client.nonce(keys.admin.address) <= nonce:
+            await _take(client, keys, terms, nonce, step)
+    lock = planned_timelock(keys)
+    if await client.code(lock) != load_artifact("TimelockController").deployed_bytecode:
+        raise DeploymentDiffers(f"no timelock of ours stands at {lock}")
+    proxies = planned_addresses(keys)
+    for name, address in proxies.items():
+        if any(await client.call(address, has_role_call(ADMIN_ROLE, keys.admin.address))):
+            await _hand_over(client, keys, terms, name, address)
+    return await find_deployments(client, proxies)
 
 
-async def _land(client: ChainClient, raw: bytes, lane: str, nonce: int) -> Receipt | None:
-    """Send until mined. None when another transaction had the nonce (an earlier run's)."""
+async def _take(
+    client: ChainClient, keys: ChainKeys, terms: Terms, nonce: int, step: _Step
+) -> None:
+    raw = keys.admin.sign_transaction(
+        terms, nonce=nonce, gas=_CREATION_GAS, to=step.to, data=step.data
+    )
+    receipt = await land(client, raw, keys.admin.address, nonce)
+    if receipt is not None and not receipt.status:
+        raise DeploymentDiffers(f"{step.what} failed in {receipt.tx_hash}")
+
+
+async def _hand_over(
+    client: ChainClient, keys: ChainKeys, terms: Terms, name: str, address: str
+) -> None:
+    """Give the admin key's two roles on a contract to the timelock; the last step ends it."""
+    lock, admin = planned_timelock(keys), keys.admin.address
+    for what, data in (
+        ("grant of UPGRADER", role_input("grantRole", UPGRADER, lock)),
+        ("grant of admin", role_input("grantRole", ADMIN_ROLE, lock)),
+        ("end of UPGRADER", role_input("renounceRole", UPGRADER, admin)),
+        ("end of admin", role_input("renounceRole", ADMIN_ROLE, admin)),
+    ):
+        step = _Step(f"{name}: {what}", address, data)
+        await _take(client, keys, terms, await client.nonce(admin), step)
+
+
+async def land(client: ChainClient, raw: bytes, lane: str, nonce: int) -> Receipt | None:
+    """Send until mined. None when another transaction had the nonce (an earlier run's).
+
+    Raises RpcError when the node refuses the bytes, DeploymentDiffers after a minute.
+    """
     tx_hash = "0x" + transaction_hash(raw).hex()
     refused: RpcError | None = None
     for attempt in range(300):
@@ -166,6 +225,19 @@ def _blanked(code: bytes, spans: Sequence[tuple[int, int]]) -> bytes:
     for start, length in spans:
         blank[start : start + length] = bytes(length)
     return bytes(blank)
+
+
+async def require_chain(client: ChainClient, deployments: Sequence[Deployment]) -> None:
+    """The node holds the chain that `deployments` were recorded from, else DeploymentDiffers."""
+    chain_id = await client.chain_id()
+    for deployment in deployments:
+        block = await client.block(deployment.block)
+        found = None if block is None else bytes.fromhex(block["hash"][2:])
+        if deployment.chain_id != chain_id or found != deployment.block_hash:
+            raise DeploymentDiffers(
+                f"{client.url} holds another chain than the one where {deployment.name} was "
+                f"deployed (chain {deployment.chain_id}, block {deployment.block})"
+            )
 
 
 async def _creation_block(client: ChainClient, address: str) -> tuple[int, bytes]:

@@ -66,15 +66,16 @@ def _content(
     keys: Sequence[PublicKey],
 ) -> dict[str, Any]:
     """Every member but format, version and prev_digest."""
-    # At the last of the three blocks all contracts stand.
-    last = max(contracts, key=lambda each: each.block)
+    # The block that ties the chain id to one chain is that of the points: contracts that a later
+    # version adds leave it as it was pinned.
+    tied = next(each for each in contracts if each.name == "CarbonPoints")
     profile, issuer = settings.profile, settings.issuer_id
     return {
         "issuer": {"id": issuer, "name": settings.issuer_name},
         "profile": profile,
         "city_tz": settings.city_tz,
         "log": {
-            "origin": checkpoint.origin_of(profile, issuer, last.chain_id),
+            "origin": checkpoint.origin_of(profile, issuer, tied.chain_id),
             "hash": "sm3",
         },
         "root_keys": [
@@ -93,9 +94,9 @@ def _content(
             }
         ],
         "chain": {
-            "chain_id": last.chain_id,
+            "chain_id": tied.chain_id,
             "kind": "single-node" if settings.chain_profile == "embedded" else "validators",
-            "deployment": {"block": last.block, "hash": last.block_hash.hex()},
+            "deployment": {"block": tied.block, "hash": tied.block_hash.hex()},
             "contracts": {
                 each.name: {
                     "address": each.address,

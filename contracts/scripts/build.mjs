@@ -2,15 +2,13 @@
 import { createHash } from "node:crypto";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import path from "node:path";
-import { compile, compilerVersion, contractNames, digestOf, listFiles, root, settings, sourceFiles } from "./compiler.mjs";
+import { compile, compilerVersion, contractNames, digestOf, listFiles, ownContracts, root, settings, sourceFiles } from "./compiler.mjs";
 
 // State lives in ERC-7201 structs, which the compiler's storage layout does not see. These probes are contracts
 // with the struct as their only variable, so the layout of the struct (slots relative to the namespace) is listed.
-const namespaced = ["CarbonPoints", "RuleRegistry", "EvidenceAnchor"];
-
 function probeSource() {
-  const imports = namespaced.map((name) => `import {${name}} from "src/${name}.sol";`);
-  const probes = namespaced.map((name) => `contract ${name}Probe { ${name}.${name}Storage internal state; }`);
+  const imports = ownContracts.map((name) => `import {${name}} from "src/${name}.sol";`);
+  const probes = ownContracts.map((name) => `contract ${name}Probe { ${name}.${name}Storage internal state; }`);
   return ["// SPDX-License-Identifier: Apache-2.0", "pragma solidity 0.8.37;", ...imports, ...probes].join("\n");
 }
 

@@ -8,7 +8,9 @@ import { fileURLToPath } from "node:url";
 const solc = createRequire(import.meta.url)("solc");
 
 export const root = path.resolve(path.dirname(fileURLToPath(import.meta.url)), "..");
-export const contractNames = ["CarbonPoints", "RuleRegistry", "EvidenceAnchor", "ERC1967Proxy"];
+/** Our own contracts: each behind a proxy, its state in the ERC-7201 namespace of its name. */
+export const ownContracts = ["CarbonPoints", "RuleRegistry", "EvidenceAnchor", "SpaceRegistry", "ParkingSettlement"];
+export const contractNames = [...ownContracts, "ERC1967Proxy", "TimelockController"];
 
 export const settings = {
   evmVersion: "cancun",

@@ -209,3 +209,129 @@ class AwardRelease(SQLModel, table=True):
     award_id: UUID = Field(primary_key=True)
     release_id: UUID = Field(unique=True)
     released_at: datetime = Field(sa_column=_instant())
+
+
+class ProgrammeTerms(SQLModel, table=True):
+    """What a programme's organiser laid down, valid for city days from `day_from` (`terms.py`)."""
+
+    __tablename__ = "programme_terms"  # pyright: ignore[reportAssignmentType]
+    __table_args__ = (ForeignKeyConstraint(["programme_id"], ["programme.programme_id"]),)
+
+    programme_id: str = Field(primary_key=True, sa_type=Text)
+    version: int = Field(primary_key=True)
+    day_from: date
+    document: bytes = Field(sa_column=_bytes())
+    recorded_by: str = Field(sa_type=Text)
+    recorded_at: datetime = Field(sa_column=_instant())
+
+
+class EligibilityFact(SQLModel, table=True):
+    """What somebody attested of a person, as little as a programme asks for; erasable."""
+
+    __tablename__ = "eligibility_fact"  # pyright: ignore[reportAssignmentType]
+
+    citizen_id: UUID = Field(primary_key=True)
+    fact: str = Field(primary_key=True, sa_type=Text)
+    value: str = Field(sa_type=Text)
+    attested_by: str = Field(sa_type=Text)
+    attested_at: datetime = Field(sa_column=_instant())
+
+
+class ProgrammePerson(SQLModel, table=True):
+    """The people of a programme, numbered from 1 in the order of their first award."""
+
+    __tablename__ = "programme_person"  # pyright: ignore[reportAssignmentType]
+    __table_args__ = (
+        ForeignKeyConstraint(["programme_id"], ["programme.programme_id"]),
+        UniqueConstraint("programme_id", "number", name="programme_person_number_key"),
+    )
+
+    programme_id: str = Field(primary_key=True, sa_type=Text)
+    citizen_id: UUID = Field(primary_key=True)
+    number: int = Field(sa_type=BigInteger)
+
+
+class Violation(SQLModel, table=True):
+    """A breach of a programme's terms that an officer noted; an appeal may withdraw it."""
+
+    __tablename__ = "violation"  # pyright: ignore[reportAssignmentType]
+    __table_args__ = (
+        ForeignKeyConstraint(["programme_id"], ["programme.programme_id"]),
+        Index("violation_person_idx", "programme_id", "citizen_id"),
+    )
+
+    violation_id: UUID = Field(primary_key=True)
+    programme_id: str = Field(sa_type=Text)
+    citizen_id: UUID
+    kind: str = Field(sa_type=Text)
+    evidence_id: UUID | None = None
+    noted_by: str = Field(sa_type=Text)
+    noted_at: datetime = Field(sa_column=_instant())
+    withdrawn_at: datetime | None = Field(default=None, sa_column=_instant(nullable=True))
+    withdrawn_by: str | None = Field(default=None, sa_type=Text)
+    withdrawn_reason: str | None = Field(default=None, sa_type=Text)
+
+
+class Blacklisting(SQLModel, table=True):
+    """City days on which a person earns nothing in a programme; an appeal may lift it."""
+
+    __tablename__ = "blacklisting"  # pyright: ignore[reportAssignmentType]
+    __table_args__ = (
+        ForeignKeyConstraint(["programme_id"], ["programme.programme_id"]),
+        Index("blacklisting_person_idx", "programme_id", "citizen_id"),
+    )
+
+    blacklisting_id: UUID = Field(primary_key=True)
+    programme_id: str = Field(sa_type=Text)
+    citizen_id: UUID
+    reason: str = Field(sa_type=Text)
+    day_from: date
+    day_to: date | None = None
+    noted_by: str = Field(sa_type=Text)
+    noted_at: datetime = Field(sa_column=_instant())
+    lifted_at: datetime | None = Field(default=None, sa_column=_instant(nullable=True))
+    lifted_by: str | None = Field(default=None, sa_type=Text)
+    lifted_reason: str | None = Field(default=None, sa_type=Text)
+
+
+class ProgrammeAlarm(SQLModel, table=True):
+    """Something an official should look at, at most once a day for each kind."""
+
+    __tablename__ = "programme_alarm"  # pyright: ignore[reportAssignmentType]
+    __table_args__ = (
+        ForeignKeyConstraint(["programme_id"], ["programme.programme_id"]),
+        UniqueConstraint("programme_id", "kind", "city_day", name="programme_alarm_once_key"),
+    )
+
+    alarm_id: UUID = Field(primary_key=True)
+    programme_id: str = Field(sa_type=Text)
+    kind: str = Field(sa_type=Text)
+    city_day: date
+    detail: dict[str, object] = Field(sa_column=Column(JSONB, nullable=False))
+    raised_at: datetime = Field(sa_column=_instant())
+
+
+class Simulation(SQLModel, table=True):
+    """A draft tried on past evidence: who asked, how far it is, and what came out."""
+
+    __tablename__ = "simulation"  # pyright: ignore[reportAssignmentType]
+    __table_args__ = (
+        Index("simulation_waiting_idx", "asked_at", postgresql_where=text("state = 'waiting'")),
+    )
+
+    simulation_id: UUID = Field(primary_key=True)
+    document: bytes = Field(sa_column=_bytes())
+    day_from: date
+    day_to: date
+    state: str = Field(sa_type=Text)
+    events_done: int = Field(sa_column=Column(BigInteger, nullable=False, server_default=text("0")))
+    events_total: int = Field(
+        sa_column=Column(BigInteger, nullable=False, server_default=text("0"))
+    )
+    asked_by: str = Field(sa_type=Text)
+    asked_at: datetime = Field(sa_column=_instant())
+    begun_at: datetime | None = Field(default=None, sa_column=_instant(nullable=True))
+    seen_at: datetime | None = Field(default=None, sa_column=_instant(nullable=True))
+    ended_at: datetime | None = Field(default=None, sa_column=_instant(nullable=True))
+    outcome: dict[str, object] | None = Field(default=None, sa_column=Column(JSONB, nullable=True))
+    error: str | None = Field(default=None, sa_type=Text)

@@ -6,7 +6,8 @@ The ratio to COPY says how much of the database's own speed is left after signat
 JSON, digests, identity, consent, encryption and the stored answer. COPY in text format, one for
 each of the two tables in one commit, is the yardstick; the driver's binary COPY is shown beside it.
 Passes alternate (A-B-C-A-B-C) on tables that are emptied before each, and medians are compared, so
-that a busy machine slows all of them.
+that a busy machine slows all of them. Recording is measured in one process and in two, as `tanhui
+serve --workers 2` runs it: Python takes more of an event's time than the database does.
 """
 
 import asyncio
@@ -19,6 +20,7 @@ import os
 import secrets
 import time
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from statistics import median
@@ -29,12 +31,15 @@ import uvloop
 
 from backend import citizens, evidence, partners
 from backend.bench import record_orm
+from backend.bench.record_workers import Crew, crew
 from backend.bench.scratch import Scratch, scratch
 from backend.bench.stopwatch import Stage, quiet, stopwatches
 from backend.flows.record_events import Terms, record_events
 from backend.kit.clock import SystemClock
+from backend.kit.db import Database
 from backend.kit.ids import new_ids
 from backend.kit.sm import sm3
+from backend.kit.vault import Vault
 from backend.methodology import scenarios
 
 PARTNER = "metro"
@@ -51,8 +56,7 @@ _STAGES: tuple[Stage, ...] = (
     (evidence, "read_upload", "decode_digest_shape"),
     (evidence, "stored_answer", "webhook_id"),
     (evidence, "recorded_identities", "identity"),
-    (citizens, "subjects_of", "subject"),
-    (citizens, "consents_of", "consent"),
+    (citizens, "reporters_of", "subject_and_consent"),
     (evidence, "store_events", "encrypt_and_copy"),
     (evidence, "store_upload", "answer_stored"),
 )
@@ -82,10 +86,10 @@ def run(
 async def _run(n: int, rounds: int, orm_rows: int, citizen_count: int) -> dict[str, Any]:
     async with scratch() as ground:
         tokens = await _populate(ground, citizen_count)
-        terms = Terms.of(scenarios(), city_tz="Asia/Shanghai", production=False)
         figures: dict[str, Any] = {"events": n, "load_average": os.getloadavg()[0]}
-        for size in UPLOAD_SIZES:
-            figures[f"uploads_of_{size}"] = await _compare(ground, terms, tokens, n, size, rounds)
+        with crew(2, ground.server.url("app"), ground.keys_dir, _record_share) as two:
+            for size in UPLOAD_SIZES:
+                figures[f"uploads_of_{size}"] = await _compare(ground, two, tokens, n, size, rounds)
         await _empty(ground)
         requests = _requests(tokens, orm_rows, orm_rows)
         orm_s = await record_orm.record_per_row(ground, PARTNER, SCENARIO, requests[0].body)
@@ -97,60 +101,71 @@ async def _run(n: int, rounds: int, orm_rows: int, citizen_count: int) -> dict[s
 
 
 async def _compare(
-    ground: Scratch, terms: Terms, tokens: list[str], n: int, size: int, rounds: int
+    ground: Scratch, two: Crew, tokens: list[str], n: int, size: int, rounds: int
 ) -> dict[str, Any]:
-    recorded_s: list[float] = []
-    copied_s: list[float] = []
-    binary_s: list[float] = []
-    cpu_s: list[float] = []
+    terms = _terms()
+    seconds: defaultdict[str, list[float]] = defaultdict(list)
     stage_s: defaultdict[str, list[float]] = defaultdict(list)
     for turn in range(rounds + 1):
         await _empty(ground)
-        requests = _requests(tokens, n, size)
-        stages: defaultdict[str, float] = defaultdict(float)
+        took: dict[str, float] = {}
         cpu = time.process_time()
-        elapsed = await _record_all(ground, terms, requests, RUNNING_MAX)
-        cpu = time.process_time() - cpu
-        rows, texts = await _rows(ground), await _texts(ground)
-        if len(rows[0]) != n:
-            raise RuntimeError(f"{len(rows[0])} of {n} events were recorded")
+        took["one"] = await _record_all(
+            ground.db, ground.vault, terms, _requests(tokens, n, size), RUNNING_MAX
+        )
+        took["cpu"] = time.process_time() - cpu
+        rows, texts = await _rows(ground, n), await _texts(ground)
         await _empty(ground)
-        copied = await _copy_texts(ground, texts)
+        took["text"] = await _copy_texts(ground, texts)
         await _empty(ground)
-        binary = await _copy_all(ground, rows)
+        took["two"] = await two.record(_requests(tokens, n, size))
+        await _rows(ground, n)
         await _empty(ground)
+        took["binary"] = await _copy_all(ground, rows)
+        await _empty(ground)
+        stages: defaultdict[str, float] = defaultdict(float)
         with stopwatches(_STAGES, stages):
-            alone = await _record_all(ground, terms, _requests(tokens, n, size), 1)
+            alone = await _record_all(ground.db, ground.vault, terms, _requests(tokens, n, size), 1)
             stages["rest"] = alone - sum(stages.values())
         if turn > 0:  # the first round only warms caches
-            recorded_s.append(elapsed)
-            copied_s.append(copied)
-            binary_s.append(binary)
-            cpu_s.append(cpu)
-            for name, seconds in stages.items():
-                stage_s[name].append(seconds)
-    record_s, copy_s = median(recorded_s), median(copied_s)
-    us = {name: round(median(s) / n * 1e6, 2) for name, s in stage_s.items()}
+            for name, value in took.items():
+                seconds[name].append(value)
+            for name, value in stages.items():
+                stage_s[name].append(value)
+    took = {name: median(values) for name, values in seconds.items()}
     return {
-        "events_per_s": round(n / record_s),
-        "copy_rows_per_s": round(n / copy_s),
-        "ratio_to_copy": round(copy_s / record_s, 3),
-        "ratio_to_binary_copy": round(median(binary_s) / record_s, 3),
-        "python_cpu_us_per_event": round(median(cpu_s) / n * 1e6, 1),
-        "us_per_event": round(record_s / n * 1e6, 1),
-        "us_per_event_by_stage_one_upload_at_a_time": us,
+        "events_per_s": round(n / took["one"]),
+        "events_per_s_two_processes": round(n / took["two"]),
+        "copy_rows_per_s": round(n / took["text"]),
+        "ratio_to_copy": round(took["text"] / took["one"], 3),
+        "ratio_to_copy_two_processes": round(took["text"] / took["two"], 3),
+        "ratio_to_binary_copy": round(took["binary"] / took["one"], 3),
+        "python_cpu_us_per_event": round(took["cpu"] / n * 1e6, 1),
+        "us_per_event": round(took["one"] / n * 1e6, 1),
+        "us_per_event_by_stage_one_upload_at_a_time": {
+            name: round(median(values) / n * 1e6, 2) for name, values in stage_s.items()
+        },
     }
 
 
+def _terms() -> Terms:
+    return Terms.of(scenarios(), city_tz="Asia/Shanghai", production=False)
+
+
+async def _record_share(db: Database, vault: Vault, requests: Sequence[_Request]) -> None:
+    """What each of two processes does; together they admit as many uploads as one process does."""
+    await _record_all(db, vault, _terms(), requests, RUNNING_MAX // 2)
+
+
 async def _record_all(
-    ground: Scratch, terms: Terms, requests: list[_Request], running: int
+    db: Database, vault: Vault, terms: Terms, requests: Sequence[_Request], running: int
 ) -> float:
     """Seconds from the first request to the last answer, `running` uploads at a time."""
     waiting = list(reversed(requests))
 
     async def one_after_another() -> None:
         while waiting:
-            await _record(ground, terms, waiting.pop())
+            await _record(db, vault, terms, waiting.pop())
 
     start = time.perf_counter()
     async with asyncio.TaskGroup() as group:
@@ -159,16 +174,16 @@ async def _record_all(
     return time.perf_counter() - start
 
 
-async def _record(ground: Scratch, terms: Terms, request: _Request) -> None:
+async def _record(db: Database, vault: Vault, terms: Terms, request: _Request) -> None:
     clock = SystemClock()
-    async with ground.db.transaction(readonly=True) as tx:
-        partner = await partners.load_partner(tx, ground.vault, PARTNER)
+    async with db.transaction(readonly=True) as tx:
+        partner = await partners.load_partner(tx, vault, PARTNER)
     if partner is None:
         raise RuntimeError("the partner of the benchmark is not registered")
     signed = partners.verify_request(partner, request.headers, request.body, clock.now())
     await record_events(
-        ground.db,
-        ground.vault,
+        db,
+        vault,
         clock,
         terms,
         partner,
@@ -181,11 +196,13 @@ async def _record(ground: Scratch, terms: Terms, request: _Request) -> None:
 Rows = tuple[list[tuple[Any, ...]], list[tuple[Any, ...]]]
 
 
-async def _rows(ground: Scratch) -> Rows:
-    """Every evidence row and every body row, as COPY takes them."""
+async def _rows(ground: Scratch, n: int) -> Rows:
+    """Every evidence row and every body row, as COPY takes them: `n` of each."""
     async with ground.db.transaction(readonly=True) as tx:
         main = await tx.fetch(f"SELECT {', '.join(evidence.EVIDENCE_COLUMNS)} FROM evidence")  # noqa: S608
         bodies = await tx.fetch(f"SELECT {', '.join(evidence.BODY_COLUMNS)} FROM evidence_body")  # noqa: S608
+    if len(main) != n or len(bodies) != n:
+        raise RuntimeError(f"{len(main)} of {n} events were recorded")
     return [tuple(row.values()) for row in main], [tuple(row.values()) for row in bodies]
 
 

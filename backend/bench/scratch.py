@@ -21,6 +21,7 @@ class Scratch:
     db: Database
     owner: Database
     vault: Vault
+    keys_dir: Path
 
 
 @asynccontextmanager
@@ -34,7 +35,7 @@ async def scratch() -> AsyncGenerator[Scratch]:
             db = await Database.open(server.url("app"))
             owner = await Database.open(server.url("owner"), size=2)
             try:
-                yield Scratch(server, db, owner, Vault(var / "keys"))
+                yield Scratch(server, db, owner, Vault(var / "keys"), var / "keys")
             finally:
                 await db.close()
                 await owner.close()

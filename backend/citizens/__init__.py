@@ -1,11 +1,16 @@
 """Citizens: who they are to us, their accounts on chain, what they consented to, their logins."""
 
-from backend.citizens import answers, logins, providers
+from backend.citizens import answers, logins, notices, providers
 from backend.citizens.accounts import account_of_secret, accounts_of
-from backend.citizens.bindings import BindingCode, exchange_code, new_binding_code, subjects_of
+from backend.citizens.bindings import (
+    BindingCode,
+    Reporter,
+    exchange_code,
+    new_binding_code,
+    reporters_of,
+)
 from backend.citizens.consents import (
     Consent,
-    consents_of,
     consents_of_citizen,
     give_consent,
     lock_consents,
@@ -17,10 +22,10 @@ from backend.citizens.people import create_or_get, find
 __all__ = [
     "BindingCode",
     "Consent",
+    "Reporter",
     "account_of_secret",
     "accounts_of",
     "answers",
-    "consents_of",
     "consents_of_citizen",
     "create_or_get",
     "exchange_code",
@@ -29,8 +34,9 @@ __all__ = [
     "lock_consents",
     "logins",
     "new_binding_code",
+    "notices",
     "providers",
+    "reporters_of",
     "standing_since",
-    "subjects_of",
     "withdraw_consent",
 ]

@@ -4,6 +4,7 @@ import base64
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import NamedTuple
 from uuid import UUID
 
 from backend.citizens.people import secrets_of
@@ -102,12 +103,43 @@ async def _bind(
     return made
 
 
-async def subjects_of(tx: Tx, partner_id: str, token_hashes: Iterable[bytes]) -> dict[bytes, UUID]:
-    """Which citizens this partner's binding tokens (as SM3) stand for; unknown ones are absent."""
+class Reporter(NamedTuple):
+    """Whom a binding token stands for, and what they consented to, by scenario.
+
+    A consent is (given_at, withdrawn_at): the standing one, else the one withdrawn last.
+    """
+
+    citizen_id: UUID
+    consents: dict[str, tuple[datetime, datetime | None]]
+
+
+async def reporters_of(
+    tx: Tx, partner_id: str, token_hashes: Iterable[bytes]
+) -> dict[bytes, Reporter]:
+    """Who this partner's binding tokens (as SM3) stand for; unknown ones are absent.
+
+    One query for both registries: recording asks for every event of every upload.
+    """
     rows = await tx.fetch(
-        """SELECT token_hash, citizen_id FROM binding
-           WHERE partner_id = $1 AND token_hash = ANY($2::bytea[])""",
+        """SELECT b.token_hash, b.citizen_id, c.scenario, c.given_at, c.withdrawn_at
+           FROM binding AS b
+           LEFT JOIN consent AS c ON c.citizen_id = b.citizen_id AND c.partner_id = b.partner_id
+           WHERE b.partner_id = $1 AND b.token_hash = ANY($2::bytea[])""",
         partner_id,
         list(set(token_hashes)),
     )
-    return {row["token_hash"]: row["citizen_id"] for row in rows}
+    reporters: dict[bytes, Reporter] = {}
+    for token_hash, citizen_id, scenario, given_at, withdrawn_at in (row.values() for row in rows):
+        reporter = reporters.get(token_hash)
+        if reporter is None:
+            reporter = reporters[token_hash] = Reporter(citizen_id, {})
+        if scenario is None:
+            continue
+        other = reporter.consents.get(scenario)
+        if other is None or _stands_longer(withdrawn_at, other[1]):
+            reporter.consents[scenario] = (given_at, withdrawn_at)
+    return reporters
+
+
+def _stands_longer(withdrawn_at: datetime | None, other: datetime | None) -> bool:
+    return other is not None and (withdrawn_at is None or withdrawn_at > other)

@@ -103,23 +103,6 @@ async def lock_consents(tx: Tx, keys: Iterable[Key]) -> set[Key]:
     return wanted - (await standing_since(tx, wanted)).keys()
 
 
-async def consents_of(
-    tx: Tx, partner_id: str, citizen_ids: Iterable[UUID]
-) -> dict[tuple[UUID, str], tuple[datetime, datetime | None]]:
-    """(given_at, withdrawn_at) by (citizen_id, scenario): the standing consent, else the last."""
-    rows = await tx.fetch(
-        """SELECT DISTINCT ON (citizen_id, scenario)
-                  citizen_id, scenario, given_at, withdrawn_at
-           FROM consent WHERE partner_id = $1 AND citizen_id = ANY($2::uuid[])
-           ORDER BY citizen_id, scenario, withdrawn_at DESC NULLS FIRST""",
-        partner_id,
-        list(set(citizen_ids)),
-    )
-    return {
-        (row["citizen_id"], row["scenario"]): (row["given_at"], row["withdrawn_at"]) for row in rows
-    }
-
-
 async def consents_of_citizen(
     tx: Tx, citizen_id: UUID, *, before: UUID | None, limit: int
 ) -> list[Consent]:

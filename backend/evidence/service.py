@@ -162,18 +162,17 @@ async def stored_answer(tx: Tx, partner_id: str, webhook_id: str) -> StoredAnswe
 
 
 async def recorded_identities(
-    tx: Tx, partner_id: str, identities: Iterable[tuple[str, str]]
+    tx: Tx, partner_id: str, identities: Sequence[tuple[str, str]]
 ) -> dict[tuple[str, str], Recorded]:
     """Which (source, event_id) of this partner are recorded, and with which digest."""
-    wanted = set(identities)
     # Arrays rather than a join: whatever the planner believes about the table's size, it reads the
     # index or the table once, never the table once for each event.
     rows = await tx.fetch(
         """SELECT source, event_id, evidence_id, event_digest FROM evidence
            WHERE partner_id = $1 AND event_id = ANY($2::text[]) AND source = ANY($3::text[])""",
         partner_id,
-        [event_id for _, event_id in wanted],
-        list({source for source, _ in wanted}),
+        [event_id for _, event_id in identities],
+        list({source for source, _ in identities}),
     )
     return {
         (row["source"], row["event_id"]): Recorded(row["evidence_id"], row["event_digest"])

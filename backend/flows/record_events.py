@@ -9,6 +9,7 @@ from uuid import UUID
 import msgspec
 
 from backend import citizens, evidence
+from backend.citizens import Reporter
 from backend.evidence import Accepted, Correction, Event, Recorded, Rejected, Upload
 from backend.flows.correct_events import place_in_chains
 from backend.kit import outbox
@@ -28,7 +29,6 @@ LEVEL_BY_HMAC = "L2"
 """The highest level of evidence where the platform could have made the signature itself."""
 
 StatesOf = Callable[[Tx, Iterable[UUID]], Awaitable[Mapping[UUID, str]]]
-Consents = Mapping[tuple[UUID, str], tuple[datetime, datetime | None]]
 
 
 class Scenario(Protocol):
@@ -225,10 +225,11 @@ async def _judge(
     partner_id = partner.partner_id
     events = read.events
     known = await evidence.recorded_identities(
-        tx, partner_id, ((event.source, event.event_id) for event in events)
+        tx, partner_id, [(event.source, event.event_id) for event in events]
     )
-    subjects = await citizens.subjects_of(tx, partner_id, {event.subject_hash for event in events})
-    consents = await citizens.consents_of(tx, partner_id, set(subjects.values()))
+    reporters = await citizens.reporters_of(
+        tx, partner_id, [event.subject_hash for event in events]
+    )
     levels = {
         scenario: _level_of(level, upload.origin)
         for scenario, level in terms.evidence_levels.items()
@@ -247,12 +248,12 @@ async def _judge(
                 judged.rejected.append(_rejected(event, "event-id-conflict"))
             continue
         level = levels.get(event.scenario)
-        citizen_id = subjects.get(event.subject_hash)
-        problem = _refusal(terms, event, level, citizen_id, consents, latest)
-        if problem is not None or level is None or citizen_id is None:
+        reporter = reporters.get(event.subject_hash)
+        problem = _refusal(terms, event, level, reporter, latest)
+        if problem is not None or level is None or reporter is None:
             judged.rejected.append(_rejected(event, problem or "bad-shape"))
             continue
-        judged.accepted.append(Accepted(evidence_id, event, citizen_id, level))
+        judged.accepted.append(Accepted(evidence_id, event, reporter.citizen_id, level))
         # Only an accepted event occupies its identity.
         known[identity] = Recorded(evidence_id, event.digest)
     if any(one.event.amends is not None for one in judged.accepted):
@@ -281,17 +282,16 @@ def _refusal(
     terms: Terms,
     event: Event,
     level: str | None,
-    citizen_id: UUID | None,
-    consents: Consents,
+    reporter: Reporter | None,
     latest: datetime,
 ) -> str | None:
     """Why a well-shaped, new event is turned away: scenario, subject, consent, time, in turn."""
     if level is None:
         known = event.scenario in terms.evidence_levels
         return "scenario-not-allowed" if known else "unknown-scenario"
-    if citizen_id is None:
+    if reporter is None:
         return "unknown-subject"
-    consent = consents.get((citizen_id, event.scenario))
+    consent = reporter.consents.get(event.scenario)
     if consent is None:
         return "no-consent"
     given_at, withdrawn_at = consent
@@ -315,11 +315,12 @@ def _rejected(event: Event, problem: str) -> Rejected:
 
 async def _answer(tx: Tx, terms: Terms, upload: Upload, judged: _Judged) -> bytes:
     """The answer to an upload; events and rejections in the order in which they were reported."""
-    fresh = {one.evidence_id for one in judged.accepted}
-    older = {evidence_id for _, evidence_id in judged.duplicates} - fresh
-    states: Mapping[UUID, str] = await terms.states_of(tx, older) if older else {}
+    states: Mapping[UUID, str] = {}
     listed = [(one.event, one.evidence_id) for one in judged.accepted]
     if judged.duplicates:
+        fresh = {one.evidence_id for one in judged.accepted}
+        older = {evidence_id for _, evidence_id in judged.duplicates} - fresh
+        states = await terms.states_of(tx, older) if older else states
         listed = sorted(listed + judged.duplicates, key=lambda pair: pair[0].n)
     return msgspec.json.encode(
         {

@@ -1,6 +1,7 @@
 """Citizens through the registry's front: people, accounts, consents, bindings."""
 
 import asyncio
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
 
@@ -25,6 +26,18 @@ async def a_code(tx: Tx, clock: FixedClock, citizen_id: UUID, partner: str = "me
     consent = await citizens.give_consent(tx, citizen_id, partner, SCENARIO, clock.now())
     made = await citizens.new_binding_code(tx, citizen_id, consent.consent_id, partner, clock)
     return made.code
+
+
+async def consents_seen(tx: Tx, who: UUID) -> Mapping[str, tuple[datetime, datetime | None]]:
+    """What the door sees of a person who is bound to metro, whatever they consented to."""
+    await tx.execute(
+        """INSERT INTO binding (binding_id, partner_id, citizen_id, token_hash, user_ref_hash,
+               created_at) VALUES ($1, 'metro', $1, $2, $2, now())""",
+        who,
+        sm3(who.bytes),
+    )
+    [reporter] = (await citizens.reporters_of(tx, "metro", [sm3(who.bytes)])).values()
+    return reporter.consents
 
 
 def test_account_of_the_published_vector() -> None:
@@ -117,9 +130,7 @@ class TestConsents:
         second = await citizens.give_consent(tx, who, "metro", SCENARIO, clock.now())
         assert second.consent_id != first.consent_id
         assert await citizens.lock_consents(tx, [(who, "metro", SCENARIO)]) == set()
-        assert await citizens.consents_of(tx, "metro", [who]) == {
-            (who, SCENARIO): (second.given_at, None)
-        }
+        assert await consents_seen(tx, who) == {SCENARIO: (second.given_at, None)}
 
     async def test_nobody_withdraws_for_another(
         self, tx: Tx, vault: Vault, clock: FixedClock
@@ -136,13 +147,12 @@ class TestConsents:
     ) -> None:
         who = await a_citizen(tx, vault, clock)
         given = clock.now()
-        consent = await citizens.give_consent(tx, who, "metro", SCENARIO, given)
-        clock.advance(hours=1)
-        await citizens.withdraw_consent(tx, who, consent.consent_id, clock.now())
-        assert await citizens.consents_of(tx, "metro", [who]) == {
-            (who, SCENARIO): (given, clock.now())
-        }
-        assert await citizens.consents_of(tx, "bus", [who]) == {}
+        for _ in range(2):
+            consent = await citizens.give_consent(tx, who, "metro", SCENARIO, given)
+            clock.advance(hours=1)
+            await citizens.withdraw_consent(tx, who, consent.consent_id, clock.now())
+        seen = await consents_seen(tx, who)
+        assert seen == {SCENARIO: (given, clock.now())}
 
     async def test_a_withdrawal_waits_for_the_award_that_holds_the_consent(
         self, db: Database, vault: Vault, clock: FixedClock
@@ -208,8 +218,10 @@ class TestBindings:
         token = await citizens.exchange_code(tx, vault, "metro", code, "user-1", clock)
         assert len(token) == 43
         hashed = sm3(token.encode())
-        assert await citizens.subjects_of(tx, "metro", [hashed]) == {hashed: who}
-        assert await citizens.subjects_of(tx, "bus", [hashed]) == {}
+        reporter = (await citizens.reporters_of(tx, "metro", [hashed, bytes(32)]))[hashed]
+        assert reporter.citizen_id == who
+        assert reporter.consents.keys() == {SCENARIO}
+        assert await citizens.reporters_of(tx, "bus", [hashed]) == {}
 
     async def test_a_second_consent_keeps_the_token(
         self, tx: Tx, vault: Vault, clock: FixedClock

@@ -131,8 +131,10 @@ class TestConsents:
                 "u-1",
                 services.clock,
             )
-            who = await citizens.subjects_of(tx, "metro", [sm3(token.encode())])
-        assert [str(each) for each in who.values()] == [(await phone.get("/me"))["citizen_id"]]
+            who = await citizens.reporters_of(tx, "metro", [sm3(token.encode())])
+        assert [str(each.citizen_id) for each in who.values()] == [
+            (await phone.get("/me"))["citizen_id"]
+        ]
 
     async def test_the_same_key_gets_the_same_code(self, city: City) -> None:
         phone = await city.sign_in("lin")

@@ -80,8 +80,7 @@ class MixedWorld(World):
         """The token of a person at a partner, with consent to the scenario."""
         async with self.db.transaction() as tx:
             person = self.people[number]
-            consents = await citizens.consents_of(tx, partner_id, [person])
-            if (person, scenario) not in consents:
+            if not await citizens.standing_since(tx, [(person, partner_id, scenario)]):
                 await citizens.give_consent(
                     tx, person, partner_id, scenario, CONSENT_FROM - timedelta(days=900)
                 )

@@ -31,7 +31,8 @@ from backend.flows.cosign_statement import close_yesterday
 from backend.flows.deliver_notices import Deliverer
 from backend.flows.government_lane import Government
 from backend.flows.notice_awards import tell_confirmed
-from backend.flows.post_points import post_points
+from backend.flows.post_points import PostSettings, post_points
+from backend.flows.repost_batch import repost_refused
 from backend.flows.seal_log import seal_once
 from backend.flows.settle_government import settle_government
 from backend.kit.db import DATABASE_AWAY, Database
@@ -156,7 +157,8 @@ def worker_of(services: Services, client: ChainClient) -> Worker:
         timetable=[
             Job("seal", steps.seal, settings.seal_interval_ms / 1000),
             Job("anchor", steps.anchor, settings.anchor_interval_s),
-            Job("post", steps.post, settings.post_interval_s),
+            Job("post", steps.post, 0.5),
+            Job("repost", steps.repost, 30.0),
             Job("government", steps.government, 1.0),
             Job("confirmations", steps.confirmations, 1.0),
             Job("statements", steps.statements, 60.0),
@@ -202,8 +204,15 @@ class _Steps:
         return await anchor_log(services.db, await self._chain(), services.clock.now())
 
     async def post(self) -> int:
-        services = self.services
-        return await post_points(services.db, await self._chain(), services.clock.now())
+        services, access = self.services, await self._chain()
+        settings = PostSettings(
+            interval_s=services.settings.post_interval_s, lanes=services.settings.post_lanes
+        )
+        return await post_points(services.db, access, services.clock.now(), settings)
+
+    async def repost(self) -> int:
+        services, access = self.services, await self._chain()
+        return await repost_refused(services.db, access, services.clock.now())
 
     async def government(self) -> int:
         services, access = self.services, await self._chain()

@@ -25,8 +25,9 @@ from backend.chain.deploy import (
     planned_timelock,
     require_chain,
 )
-from backend.chain.keys import ChainKeys, Signer, Terms, open_keys
+from backend.chain.keys import POST_LANES_MAX, ChainKeys, Signer, Terms, open_keys
 from backend.chain.keystores import new_keystore, open_keystore
+from backend.chain.lanes import Lane, lanes_of, paused
 from backend.chain.probe import probe
 from backend.chain.profile import PROFILES, ChainProfile, profile_of
 from backend.chain.proxy import RpcProxy
@@ -44,6 +45,7 @@ from backend.chain.sender import (
 sys.setrecursionlimit(1_000)
 
 __all__ = [
+    "POST_LANES_MAX",
     "PROFILES",
     "SHORT_DELAY_S",
     "ChainAccess",
@@ -54,6 +56,7 @@ __all__ = [
     "Deployment",
     "DeploymentDiffers",
     "Driver",
+    "Lane",
     "NodeAway",
     "Purpose",
     "Receipt",
@@ -67,10 +70,12 @@ __all__ = [
     "deploy",
     "explain_failure",
     "keys",
+    "lanes_of",
     "new_keystore",
     "open_access",
     "open_keys",
     "open_keystore",
+    "paused",
     "planned_addresses",
     "planned_timelock",
     "prepare",

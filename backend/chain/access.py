@@ -6,13 +6,17 @@ from dataclasses import dataclass
 from backend.chain.client import ChainClient
 from backend.chain.contracts import CONTRACT_NAMES
 from backend.chain.deploy import Deployment, DeploymentDiffers, require_chain
-from backend.chain.keys import ChainKeys
+from backend.chain.keys import ChainKeys, Signer
+from backend.chain.lanes import admitted
 from backend.kit.db import Tx
 
 
 @dataclass(frozen=True, slots=True)
 class ChainAccess:
-    """Everything a flow needs to act on the chain. Addresses are lower-case 0x hex."""
+    """Everything a flow needs to act on the chain. Addresses are lower-case 0x hex.
+
+    `lanes` are the signers that may post, as far as the contract has admitted them.
+    """
 
     client: ChainClient
     keys: ChainKeys
@@ -22,6 +26,7 @@ class ChainAccess:
     anchor: str
     spaces: str
     settlements: str
+    lanes: Sequence[Signer]
 
     def addresses(self) -> tuple[str, ...]:
         """Our contracts' proxies: the only ones that the public may call through us."""
@@ -41,11 +46,13 @@ async def open_access(
     if missing:
         raise DeploymentDiffers(f"not deployed yet: {', '.join(missing)}; run tanhui chain deploy")
     await require_chain(client, deployments)
+    points = by_name["CarbonPoints"].address
     return ChainAccess(
         client=client,
         keys=keys,
         chain_id=deployments[0].chain_id,
-        points=by_name["CarbonPoints"].address,
+        lanes=(keys.post, *await admitted(client, points, keys.more_posts)),
+        points=points,
         registry=by_name["RuleRegistry"].address,
         anchor=by_name["EvidenceAnchor"].address,
         spaces=by_name["SpaceRegistry"].address,

@@ -1,12 +1,12 @@
 """Leaves → batches: sums per account over a range of leaves (formats.md §7). Pure functions."""
 
+from bisect import bisect_left, bisect_right
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from backend.chain.contracts import (
-    ACCOUNT_HIGHEST,
-    ACCOUNT_LOWEST,
     AMOUNT_MAX,
     ISSUE,
     RECORDS_MAX,
@@ -59,12 +59,13 @@ class _Group:
 
 @dataclass(frozen=True, slots=True)
 class PlannedBatch:
-    """A batch ready to be posted, with its sums."""
+    """A batch ready to be posted, with its sums; `lane` counts from 0."""
 
     header: BatchHeader
     content: BatchContent
     account_count: int
     total: int
+    lane: int = 0
 
 
 def _group_of(leaf: PostLeaf) -> _Group:
@@ -99,22 +100,27 @@ def fitting(leaves: Sequence[PostLeaf]) -> int:
 
 
 def plan_batches(
-    leaves: Iterable[PostLeaf], leaf_from: int, leaf_to: int, accounts_max: int
+    leaves: Iterable[PostLeaf], leaf_from: int, leaf_to: int, accounts_max: int, *, lanes: int = 1
 ) -> list[PlannedBatch]:
     """All batches of [leaf_from, leaf_to): issue before redeem before retire.
 
     A group with more accounts than `accounts_max` (at most 2,040) is split into ranges that
-    cover every account, so that each leaf falls in exactly one batch.
+    cover every account, so that each leaf falls in exactly one batch. Up to `lanes` lanes share
+    the accounts in equal ranges, the same for every group: all batches of an account are in one
+    lane, in order. There are no more lanes than full batches in the largest group.
     """
     groups: dict[_Group, list[PostLeaf]] = defaultdict(list)
     for leaf in leaves:
         if not leaf_from <= leaf.index < leaf_to:
             raise ValueError(f"leaf {leaf.index} lies outside [{leaf_from}, {leaf_to})")
         groups[_group_of(leaf)].append(leaf)
+    accounts_of = {g: sorted({leaf.account for leaf in groups[g]}) for g in groups}
+    size = min(accounts_max, RECORDS_MAX)
+    fullest = max(map(len, accounts_of.values()), default=0)
+    parts = _lane_parts(max(1, min(lanes, -(-fullest // size))))
     batches: list[PlannedBatch] = []
     for group in sorted(groups):
-        accounts = sorted({leaf.account for leaf in groups[group]})
-        for low, high in _account_ranges(accounts, min(accounts_max, RECORDS_MAX)):
+        for low, high, lane in _account_ranges(accounts_of[group], size, parts):
             header = BatchHeader(
                 group.kind,
                 group.class_,
@@ -127,15 +133,30 @@ def plan_batches(
                 low,
                 high,
             )
-            batches.append(_summed(header, groups[group]))
+            batches.append(_summed(header, groups[group], lane))
     return batches
 
 
-def _account_ranges(accounts: Sequence[bytes], size: int) -> list[tuple[bytes, bytes]]:
-    """Ranges without gap from the lowest to the highest account, `size` of ours in each."""
-    starts = [ACCOUNT_LOWEST, *(accounts[i] for i in range(size, len(accounts), size))]
-    ends = [(int.from_bytes(start, "big") - 1).to_bytes(20, "big") for start in starts[1:]]
-    return list(zip(starts, [*ends, ACCOUNT_HIGHEST], strict=True))
+def _lane_parts(lanes: int) -> list[tuple[bytes, bytes]]:
+    """The space of accounts in equal parts, without gap from the lowest to the highest."""
+    starts = [(n << 160) // lanes for n in range(lanes + 1)]
+    return [
+        (low.to_bytes(20, "big"), (high - 1).to_bytes(20, "big")) for low, high in pairwise(starts)
+    ]
+
+
+def _account_ranges(
+    accounts: Sequence[bytes], size: int, parts: Sequence[tuple[bytes, bytes]]
+) -> Iterator[tuple[bytes, bytes, int]]:
+    """Ranges (low, high, lane) of at most `size` of ours; together they cover each used part."""
+    for lane, (lowest, highest) in enumerate(parts):
+        mine = accounts[bisect_left(accounts, lowest) : bisect_right(accounts, highest)]
+        if not mine:
+            continue
+        starts = [lowest, *(mine[i] for i in range(size, len(mine), size))]
+        ends = [(int.from_bytes(start, "big") - 1).to_bytes(20, "big") for start in starts[1:]]
+        for low, high in zip(starts, [*ends, highest], strict=True):
+            yield low, high, lane
 
 
 def covers(header: BatchHeader, leaf: PostLeaf) -> bool:
@@ -167,9 +188,9 @@ def content_of(header: BatchHeader, leaves: Iterable[PostLeaf]) -> BatchContent:
     return BatchContent(day_from, day_to, make_records(list(sums.items())))
 
 
-def _summed(header: BatchHeader, leaves: Iterable[PostLeaf]) -> PlannedBatch:
+def _summed(header: BatchHeader, leaves: Iterable[PostLeaf], lane: int) -> PlannedBatch:
     mine = [leaf for leaf in leaves if covers(header, leaf)]
     content = content_of(header, mine)
     return PlannedBatch(
-        header, content, len(content.records) // 24, sum(leaf.amount for leaf in mine)
+        header, content, len(content.records) // 24, sum(leaf.amount for leaf in mine), lane
     )

@@ -19,6 +19,8 @@ from backend.kit.vault import write_secret_file
 KEY_NAMES = ("admin", "government", "auditor", "anchor", "post")
 """`admin` deploys and upgrades; `anchor` and `post` are the two lanes with CHAIN_SENDER."""
 
+POST_LANES_MAX = 16
+
 
 @dataclass(frozen=True, slots=True)
 class Terms:
@@ -46,17 +48,24 @@ class Signer:
         )
 
     def sign_transaction(
-        self, terms: Terms, *, nonce: int, gas: int, to: str | None, data: bytes
+        self,
+        terms: Terms,
+        *,
+        nonce: int,
+        gas: int,
+        to: str | None,
+        data: bytes,
+        value_wei: int = 0,
     ) -> bytes:
-        """The raw bytes of a transaction without value; `to` None creates a contract."""
+        """The raw bytes of a transaction; `to` None creates a contract."""
         target = bytes.fromhex(to[2:]) if to is not None else b""
         price, chain_id = terms.gas_price_wei, terms.chain_id
         if terms.eip1559:
             tip = min(1, price)
-            fields: list[Any] = [chain_id, nonce, tip, price, gas, target, 0, data, []]
+            fields: list[Any] = [chain_id, nonce, tip, price, gas, target, value_wei, data, []]
             signature = self._key.sign_msg_hash(keccak(b"\x02" + rlp_encode(fields)))
             return b"\x02" + rlp_encode([*fields, signature.v, signature.r, signature.s])
-        fields = [nonce, price, gas, target, 0, data]
+        fields = [nonce, price, gas, target, value_wei, data]
         signature = self._key.sign_msg_hash(keccak(rlp_encode([*fields, chain_id, 0, 0])))
         v = 35 + 2 * chain_id + signature.v
         return rlp_encode([*fields, v, signature.r, signature.s])
@@ -115,27 +124,42 @@ def create_address(sender: str, nonce: int) -> str:
 
 @dataclass(frozen=True, slots=True)
 class ChainKeys:
-    """The five signers of an installation."""
+    """The five signers of an installation, and the further lanes that post beside `post`."""
 
     admin: Signer
     government: Signer
     auditor: Signer
     anchor: Signer
     post: Signer
+    more_posts: Sequence[Signer] = ()
+
+    @property
+    def posts(self) -> Sequence[Signer]:
+        """The signers of all lanes that post, the first one first."""
+        return (self.post, *self.more_posts)
 
     def addresses(self) -> Sequence[str]:
-        """All addresses, in the order of KEY_NAMES."""
-        return [getattr(self, name).address for name in KEY_NAMES]
+        """All addresses, in the order of KEY_NAMES, then the further lanes."""
+        own = [getattr(self, name).address for name in KEY_NAMES]
+        return [*own, *(signer.address for signer in self.more_posts)]
 
 
-def open_keys(keys_dir: Path) -> ChainKeys:
+def open_keys(keys_dir: Path, *, post_lanes: int = 1) -> ChainKeys:
     """Load `chain-<name>.key` (64 hex digits) from a folder, making those that are missing.
 
-    New files get mode 600 and appear whole or not at all: two processes that start together
-    end up with the same keys. Raises ValueError for a file that holds no key.
+    Further lanes, `chain-post-2.key` and so on, are loaded as far as they exist and made up to
+    `post_lanes`. New files get mode 600 and appear whole or not at all: two processes that start
+    together end up with the same keys. Raises ValueError for a file that holds no key.
     """
     keys_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-    return ChainKeys(**{name: _open_key(keys_dir / f"chain-{name}.key") for name in KEY_NAMES})
+    own = {name: _open_key(keys_dir / f"chain-{name}.key") for name in KEY_NAMES}
+    more: list[Signer] = []
+    for number in range(2, POST_LANES_MAX + 1):
+        path = keys_dir / f"chain-post-{number}.key"
+        if number > post_lanes and not path.exists():
+            break
+        more.append(_open_key(path))
+    return ChainKeys(**own, more_posts=tuple(more))
 
 
 def load_signer(path: Path) -> Signer:

@@ -3,7 +3,8 @@
 `prepare` runs in the commit of the thing the transaction is for. `drive` sends what is open and
 settles what is final; a time-out, "already known" or "nonce too low" mean unknown, never failed.
 The same bytes are sent again and again; a new nonce is taken only when another final transaction
-took ours. Both can be killed anywhere and run in several processes at once.
+took ours, and a node that lags behind the others cannot make it look so. Both can be killed
+anywhere and run in several processes at once. Lanes are driven side by side, each in nonce order.
 """
 
 import asyncio
@@ -20,6 +21,12 @@ from backend.kit.logs import log
 
 RESEND_AFTER_S = 10
 """How long accepted bytes may stay unmined before they are sent again."""
+
+BELIEVE_AFTER_S = 5
+"""How long a nonce must have passed without a receipt until another transaction is believed to
+have taken it. Less than RESEND_AFTER_S, and longer than one of several nodes lags behind."""
+
+_PASSED = "the nonce has passed and no receipt is found"
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,19 +191,27 @@ class Driver:
 
         Raises NodeAway when the node does not answer: nothing is lost, call again later.
         """
-        settled = 0
-        for lane in self._signers:
-            settled += await self._drive_lane(lane, now)
-        return settled
+        rounds = (self._drive_lane(lane, now) for lane in self._signers)
+        # Every lane's round ends before the first fault is told: none goes on unseen.
+        results = await asyncio.gather(*rounds, return_exceptions=True)
+        for result in results:
+            if isinstance(result, BaseException):
+                raise result
+        return sum(result for result in results if isinstance(result, int))
 
     async def settle_all(self, now: datetime, *, timeout_s: float, poll_s: float = 0.1) -> bool:
-        """Drive until nothing of our purposes is open; False when the time is over first."""
-        deadline = asyncio.get_running_loop().time() + timeout_s
+        """Drive until nothing of our purposes is open; False when the time is over first.
+
+        `now` is the instant of the call: it moves on while this waits.
+        """
+        loop = asyncio.get_running_loop()
+        started_s = loop.time()
         while True:
-            await self.drive(now)
+            waited_s = loop.time() - started_s
+            await self.drive(now + timedelta(seconds=waited_s))
             if not await self._ours_open():
                 return True
-            if asyncio.get_running_loop().time() > deadline:
+            if waited_s > timeout_s:
                 return False
             await asyncio.sleep(poll_s)
 
@@ -259,6 +274,12 @@ class Driver:
             block = await landed_at(self._client, row)
             if block is not None:
                 return block <= final_block and await self._record_landed(row, block, now)
+        if row.reason != _PASSED or row.sent_at is None:
+            # Perhaps the node that was asked for the receipt lags behind the one before.
+            await self._note(row, _PASSED, now)
+            return False
+        if row.sent_at > now - timedelta(seconds=BELIEVE_AFTER_S):
+            return False
         return await self._sign_again(row, now)
 
     async def _record(
@@ -343,15 +364,18 @@ class Driver:
         if not self._client.profile.pipelined:
             due = [row for row in due if row is waiting[0]]
         for row in due:
-            refusal = await self._send(row)
-            async with self._db.transaction() as tx:
-                await tx.execute(
-                    """UPDATE chain_tx SET state = 'sent', sent_at = $2, reason = $3
-                       WHERE tx_id = $1 AND settled_at IS NULL""",
-                    row.tx_id,
-                    now,
-                    refusal,
-                )
+            await self._note(row, await self._send(row), now)
+
+    async def _note(self, row: ChainTx, reason: str | None, now: datetime) -> None:
+        """Write down that the node was asked about these bytes, and what it said against them."""
+        async with self._db.transaction() as tx:
+            await tx.execute(
+                """UPDATE chain_tx SET state = 'sent', sent_at = $2, reason = $3
+                   WHERE tx_id = $1 AND settled_at IS NULL""",
+                row.tx_id,
+                now,
+                reason,
+            )
 
     async def _send(self, row: ChainTx) -> str | None:
         """Hand the bytes in; what the node says against it is kept as a note, no more."""

@@ -1,7 +1,7 @@
 """Checkpoint → chain: the newest signed head of the log goes to `EvidenceAnchor`.
 
 One lane, one anchor under way at a time, each naming the root before it. When it is final, the
-leaves below its size are confirmed.
+leaves below its size are confirmed. While the contract is paused nothing is sent.
 """
 
 from datetime import datetime
@@ -9,12 +9,15 @@ from datetime import datetime
 from backend import proof
 from backend.chain import (
     ChainAccess,
+    ChainClient,
     ChainTx,
     Driver,
+    NodeAway,
     Purpose,
     Receipt,
     chain_terms,
     contracts,
+    paused,
     prepare,
 )
 from backend.kit.db import Database, Tx
@@ -52,7 +55,11 @@ def _driver(db: Database, access: ChainAccess) -> Driver:
         db,
         access.client,
         {signer.address: signer},
-        {PURPOSE: Purpose(on_settled=_settled, on_resigned=_resigned)},
+        {
+            PURPOSE: Purpose(
+                on_settled=_settled, on_resigned=_resigned, landed_at=_landed_at(db, access)
+            )
+        },
     )
 
 
@@ -61,6 +68,9 @@ async def _prepare_anchor(db: Database, access: ChainAccess, now: datetime) -> b
         newest = await proof.latest_checkpoint(tx)
         known = await tx.fetchval("SELECT max(size) FROM anchor WHERE final_at IS NOT NULL")
     if newest is None or newest.size <= (known or 0):
+        return False
+    if await paused(access.client, access.anchor):
+        log("anchor.paused", contract=access.anchor, size=newest.size)
         return False
     terms = await chain_terms(access.client)
     anchored, prev_root = contracts.read_latest(
@@ -134,3 +144,19 @@ async def _settled(tx: Tx, done: ChainTx, _receipt: Receipt | None) -> None:
 
 async def _resigned(tx: Tx, old: ChainTx, new: ChainTx) -> None:
     await tx.execute("UPDATE anchor SET tx_id = $2 WHERE size = $1", int(old.ref), new.tx_id)
+
+
+def _landed_at(db: Database, access: ChainAccess):
+    async def landed_at(client: ChainClient, row: ChainTx) -> int | None:
+        """Never sign a second anchor where the chain has the first: wait for its receipt."""
+        found = await client.call(access.anchor, contracts.root_of_call(int(row.ref)))
+        async with db.transaction(readonly=True) as tx:
+            ours = await tx.fetchval("SELECT root FROM anchor WHERE size = $1", int(row.ref))
+        if found != ours:
+            return None
+        receipt = await client.receipt(f"0x{row.tx_hash.hex()}")
+        if receipt is None:
+            raise NodeAway(f"{client.url} has the root of size {row.ref} and not yet its receipt")
+        return receipt.block
+
+    return landed_at

@@ -2,25 +2,30 @@
 
 A cut is a range of leaves and all batches over it. The next cut is made only when the one before
 is settled, so per account all earlier leaves are final before later ones are sent; inside a cut
-the order is issue, redeem, retire. What the chain refuses stays visible with its reason. Class,
-rule and budget were made known to the chain when a programme was funded and its rule enacted.
+the order is issue, redeem, retire. Lanes share a cut by ranges of accounts, so each keeps that
+order for its accounts and none waits for another. While the contract is paused nothing is cut.
+What the chain refuses stays visible with its reason. Class, rule and budget were made known to
+the chain when a programme was funded and its rule enacted.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from backend import proof
 from backend.chain import (
+    POST_LANES_MAX,
     ChainAccess,
     ChainClient,
     ChainTx,
     Driver,
     Purpose,
     Receipt,
+    Signer,
     batches,
     chain_terms,
     contracts,
+    paused,
     prepare,
 )
 from backend.kit.clock import day_number
@@ -36,39 +41,65 @@ PURPOSE = "post"
 
 
 @dataclass(frozen=True, slots=True)
+class PostSettings:
+    """How cuts are made.
+
+    `interval_s` lies between two cuts (what is under way settles as soon as it is final);
+    `lanes` bounds how many of the admitted lanes share a cut; `accounts_max` bounds a batch,
+    None = as many as the engine's profile allows.
+    """
+
+    interval_s: int = 0
+    lanes: int = POST_LANES_MAX
+    accounts_max: int | None = None
+
+
+POST_AT_ONCE = PostSettings()
+
+
+@dataclass(frozen=True, slots=True)
 class _Cut:
     leaf_from: int
     leaf_to: int
     batches: Sequence[batches.PlannedBatch]
+    lanes: Sequence[Signer]
 
 
 async def post_points(
-    db: Database, access: ChainAccess, now: datetime, *, accounts_max: int | None = None
+    db: Database, access: ChainAccess, now: datetime, settings: PostSettings = POST_AT_ONCE
 ) -> int:
     """Settle the cut under way; when none is, cut the sealed leaves and send their batches.
 
-    `accounts_max` bounds a batch (default: the engine's profile). Returns how many batches were
-    sent or settled. Raises NodeAway: call again later, nothing is lost.
+    Returns how many batches were sent or settled. Raises NodeAway: call again later, nothing is
+    lost.
     """
     driver = _driver(db, access)
     done = await driver.drive(now)
-    cut = await _plan_cut(db, access, accounts_max)
-    if cut is None:
+    cut = await _plan_cut(db, access, settings, now)
+    if cut is None or await _paused(access, cut):
         return done
     if await _store_cut(db, access, cut, now):
         done += len(cut.batches) + await driver.drive(now)
     return done
 
 
+async def settle_posts(db: Database, access: ChainAccess, now: datetime) -> int:
+    """Send and settle what is open, without a new cut; how many were settled. Raises NodeAway."""
+    return await _driver(db, access).drive(now)
+
+
 def _driver(db: Database, access: ChainAccess) -> Driver:
-    signer = access.keys.post
+    # Also the lanes that no cut uses any more: what they have open must settle.
+    signers = {signer.address: signer for signer in access.keys.posts}
     purpose = Purpose(
         on_settled=_settled(access), on_resigned=_resigned, landed_at=_landed_at(access)
     )
-    return Driver(db, access.client, {signer.address: signer}, {PURPOSE: purpose})
+    return Driver(db, access.client, signers, {PURPOSE: purpose})
 
 
-async def _plan_cut(db: Database, access: ChainAccess, accounts_max: int | None) -> _Cut | None:
+async def _plan_cut(
+    db: Database, access: ChainAccess, settings: PostSettings, now: datetime
+) -> _Cut | None:
     async with db.transaction(readonly=True) as tx:
         leaf_from = await posted_size(tx)
         if await _under_way(tx):
@@ -76,13 +107,31 @@ async def _plan_cut(db: Database, access: ChainAccess, accounts_max: int | None)
         newest = await proof.latest_checkpoint(tx)
         if newest is None or newest.size <= leaf_from:
             return None
+        if newest.size < leaf_from + LEAVES_PER_CUT_MAX and await _too_soon(tx, settings, now):
+            return None
         leaf_to = min(newest.size, leaf_from + LEAVES_PER_CUT_MAX)
         leaves = await transfer_leaves(tx, leaf_from, leaf_to)
     count = batches.fitting(leaves)
     if count < len(leaves):
         leaf_to, leaves = leaves[count].index, leaves[:count]
-    limit = accounts_max or access.client.profile.accounts_per_batch_max
-    return _Cut(leaf_from, leaf_to, batches.plan_batches(leaves, leaf_from, leaf_to, limit))
+    limit = settings.accounts_max or access.client.profile.accounts_per_batch_max
+    lanes = access.lanes[: settings.lanes]
+    planned = batches.plan_batches(leaves, leaf_from, leaf_to, limit, lanes=len(lanes))
+    return _Cut(leaf_from, leaf_to, planned, lanes)
+
+
+async def _too_soon(tx: Tx, settings: PostSettings, now: datetime) -> bool:
+    """Whether the interval since the last cut is not over; a full cut never waits for it."""
+    last = await tx.fetchval("SELECT max(cut_at) FROM post_cut")
+    return last is not None and now < last + timedelta(seconds=settings.interval_s)
+
+
+async def _paused(access: ChainAccess, cut: _Cut) -> bool:
+    """Whether the auditor stopped the contract: it would refuse every batch of the cut."""
+    if not cut.batches or not await paused(access.client, access.points):
+        return False
+    log("points.paused", contract=access.points, leaf_from=cut.leaf_from, leaf_to=cut.leaf_to)
+    return True
 
 
 async def posted_size(tx: Tx) -> int:
@@ -147,7 +196,7 @@ async def _store_cut(db: Database, access: ChainAccess, cut: _Cut, now: datetime
             identity = contracts.batch_id(access.chain_id, access.points, batch.header)
             stored = await prepare(
                 tx,
-                access.keys.post,
+                cut.lanes[batch.lane],
                 terms,
                 to=access.points,
                 data=contracts.post_input(batch.header, batch.content),
@@ -228,6 +277,8 @@ def _confirms(receipt: Receipt, access: ChainAccess, done: ChainTx) -> bool:
 
 
 async def _settle_cut(tx: Tx, leaf_from: int) -> None:
+    # Lanes settle at once: without the lock the last two could each see the other as prepared.
+    await tx.execute("SELECT 1 FROM post_cut WHERE leaf_from = $1 FOR UPDATE", leaf_from)
     await tx.execute(
         """UPDATE post_cut c SET settled_at = (
                SELECT max(settled_at) FROM chain_batch b

@@ -1,19 +1,64 @@
 """A batch that the chain refused is sent once more, after its cause was removed.
 
 Its failed transaction is final and left nothing behind, so the same batch id is free. The caps,
-rules and windows that refused it decide again.
+rules and windows that refused it decide again. The worker asks for each refused batch whether the
+chain would take it now; until it would, the batch stays refused, visible and counted.
 """
 
+from contextlib import suppress
 from datetime import datetime
 
-from backend.chain import ChainAccess, chain_terms, contracts, keys, prepare
-from backend.flows.post_points import PURPOSE, post_points
-from backend.kit.db import Database
+from backend.chain import (
+    ChainAccess,
+    RpcError,
+    Signer,
+    chain_terms,
+    contracts,
+    keys,
+    prepare,
+)
+from backend.flows.post_points import PURPOSE, settle_posts
+from backend.kit.db import Database, Row
 from backend.kit.logs import log
+
+ASKED_PER_ROUND = 50
+"""Most refused batches that one round asks the chain about, the oldest first."""
 
 
 class NotRefused(Exception):
     """Only a batch whose refusal is final can be sent again."""
+
+
+async def repost_refused(db: Database, access: ChainAccess, now: datetime) -> int:
+    """Send those refused batches again that the chain would take now; how many.
+
+    One after the other in the order of their leaves. Raises NodeAway.
+    """
+    async with db.transaction(readonly=True) as tx:
+        refused = await tx.fetch(
+            """SELECT b.batch_id, t.lane, t.raw FROM chain_batch b JOIN chain_tx t USING (tx_id)
+               WHERE b.state = 'refused' ORDER BY b.leaf_from, b.kind, b.account_from LIMIT $1""",
+            ASKED_PER_ROUND,
+        )
+    done = 0
+    for row in refused:
+        if not await _would_pass(access, row):
+            continue
+        with suppress(NotRefused):  # Another process was first.
+            await repost_batch(db, access, row["batch_id"], now)
+        done += 1
+    if len(refused) > done:
+        log("points.still_refused", batch_count=len(refused) - done)
+    return done
+
+
+async def _would_pass(access: ChainAccess, row: Row) -> bool:
+    sent = keys.read_transaction(row["raw"])
+    try:
+        await access.client.call(sent.to, sent.data, sender=row["lane"])
+    except RpcError:
+        return False
+    return True
 
 
 async def repost_batch(
@@ -26,7 +71,7 @@ async def repost_batch(
     terms = await chain_terms(access.client)
     async with db.transaction() as tx:
         row = await tx.fetchrow(
-            """SELECT b.account_count, b.state, t.raw FROM chain_batch b JOIN chain_tx t
+            """SELECT b.account_count, b.state, t.lane, t.raw FROM chain_batch b JOIN chain_tx t
                USING (tx_id) WHERE b.batch_id = $1 FOR UPDATE OF b""",
             identity,
         )
@@ -35,7 +80,7 @@ async def repost_batch(
             raise NotRefused(f"batch {identity.hex()} is {found}, not refused")
         stored = await prepare(
             tx,
-            access.keys.post,
+            _lane(access, row["lane"]),
             terms,
             to=access.points,
             data=keys.read_transaction(row["raw"]).data,
@@ -51,7 +96,7 @@ async def repost_batch(
             stored.tx_id,
         )
     log("points.reposted", batch_id=identity.hex())
-    await post_points(db, access, now)
+    await settle_posts(db, access, now)
     async with db.transaction(readonly=True) as tx:
         row = await tx.fetchrow(
             "SELECT state, refused_reason FROM chain_batch WHERE batch_id = $1", identity
@@ -59,3 +104,9 @@ async def repost_batch(
     if row is None:
         raise LookupError(f"batch {identity.hex()} was reposted and is gone")
     return row["state"], row["refused_reason"]
+
+
+def _lane(access: ChainAccess, address: str) -> Signer:
+    """The lane that has the batch's accounts, else the first: its key may have been retired."""
+    by_address = {signer.address: signer for signer in access.lanes}
+    return by_address.get(address, access.keys.post)

@@ -41,6 +41,7 @@ class Settings(BaseSettings):
 
     anchor_interval_s: int = 5
     post_interval_s: int = 5
+    post_lanes: int = Field(default=1, ge=1, le=16)
     seal_interval_ms: int = 500
     award_events_max: int = 10_000
 

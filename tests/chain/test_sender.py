@@ -21,6 +21,7 @@ from backend.chain import (
 from backend.chain import contracts as k
 from backend.chain.access import open_access
 from backend.chain.deploy import deploy
+from backend.chain.sender import BELIEVE_AFTER_S
 from backend.kit.db import Database, Tx
 from tests.chain.support import NodeProcess, executed, when_away
 
@@ -28,6 +29,8 @@ pytestmark = pytest.mark.chain
 
 NOW = datetime(2026, 11, 22, 4, 0, tzinfo=UTC)
 SOMEWHERE = "0x" + "22" * 20
+BELIEVED = NOW + timedelta(seconds=BELIEVE_AFTER_S)
+"""When a nonce that had passed at NOW without a receipt is taken for another's."""
 
 
 class Recorder:
@@ -45,6 +48,13 @@ class Recorder:
 
     def purposes(self) -> dict[str, Purpose]:
         return {"test": Purpose(on_settled=self.on_settled, on_resigned=self.on_resigned)}
+
+
+class Blind(ChainClient):
+    """A node that shows no receipts."""
+
+    async def receipts(self, tx_hashes: Any) -> list[Receipt | None]:
+        return [None for _ in tx_hashes]
 
 
 @pytest.fixture
@@ -240,7 +250,8 @@ async def test_a_taken_nonce_is_signed_again(
     await executed(own_client, own_node.keys.post, SOMEWHERE, b"a stranger with our key")
     driver = driver_of(db, own_client, own_node, recorder)
     await driver.drive(NOW)
-    assert await driver.settle_all(NOW, timeout_s=5)
+    assert await states(db) == [("1", 0, "sent")], "one look is not enough: the node may lag"
+    assert await driver.settle_all(BELIEVED, timeout_s=5)
     assert await states(db) == [("1", 0, "superseded"), ("1", 1, "final")]
     ((old, new),) = recorder.resigned
     assert (old.tx_hash, new.nonce) == (first.tx_hash, 1)
@@ -255,8 +266,52 @@ async def test_a_lane_restored_from_an_old_backup_catches_up(
     for _ in range(3):
         await executed(own_client, own_node.keys.post, SOMEWHERE, b"")
     await prepared(db, own_client, own_node)
-    assert await driver_of(db, own_client, own_node, recorder).settle_all(NOW, timeout_s=5)
+    driver = driver_of(db, own_client, own_node, recorder)
+    await driver.drive(NOW)
+    assert await driver.settle_all(BELIEVED, timeout_s=5)
     assert await states(db) == [("1", 0, "superseded"), ("1", 3, "final")]
+
+
+async def test_a_node_that_lags_behind_makes_nothing_twice(
+    db: Database, node: NodeProcess, recorder: Recorder
+) -> None:
+    """The nonce comes from a node that is ahead, the receipts from one that is behind."""
+    async with Blind(node.url) as behind:
+        stored = await prepared(db, behind, node)
+        for second in range(4):
+            await driver_of(db, behind, node, recorder).drive(NOW + timedelta(seconds=second))
+    async with ChainClient(node.url) as client:
+        await driver_of(db, client, node, recorder).drive(NOW + timedelta(seconds=4))
+        assert await mined(client, node) == stored.nonce + 1
+    assert await states(db) == [("1", 0, "final")]
+
+
+async def test_a_fault_in_one_lane_stops_no_other(
+    db: Database, client: ChainClient, node: NodeProcess, recorder: Recorder
+) -> None:
+    """The other lanes' rounds end before the fault is told."""
+    other = node.keys.anchor
+    await start_lane(db, other.address, await client.nonce(other.address))
+    await prepared(db, client, node, "held up")
+    terms = await chain_terms(client)
+    async with db.transaction() as tx:
+        await prepare(
+            tx, other, terms, to=SOMEWHERE, data=b"", gas=60_000, purpose="test", ref="x", now=NOW
+        )
+    held_up = node.keys.post.address
+
+    class Torn(ChainClient):
+        async def nonce(self, address: str, tag: Any = "latest") -> int:
+            if address == held_up:
+                raise NodeAway("connection reset")
+            await asyncio.sleep(0.05)
+            return await super().nonce(address, tag)
+
+    async with Torn(node.url) as torn:
+        signers = {signer.address: signer for signer in (node.keys.post, other)}
+        with pytest.raises(NodeAway):
+            await Driver(db, torn, signers, recorder.purposes()).drive(NOW)
+    assert [done.ref for done in recorder.settled] == ["x"]
 
 
 async def test_a_revert_is_failed_and_explained(
@@ -322,17 +377,14 @@ async def test_other_purposes_of_a_lane_are_sent_but_not_settled(
 
 
 async def test_control_a_sender_that_trusts_refusals_sends_twice(
-    db: Database, node: NodeProcess, recorder: Recorder, monkeypatch: pytest.MonkeyPatch
+    db: Database, node: NodeProcess, recorder: Recorder
 ) -> None:
     """With the order of questions broken (no receipt = not mined), the same thing happens twice."""
-
-    class Blind(ChainClient):
-        async def receipts(self, tx_hashes: Any) -> list[Receipt | None]:
-            return [None for _ in tx_hashes]
 
     async with Blind(node.url) as blind:
         stored = await prepared(db, blind, node)
         await driver_of(db, blind, node, recorder).drive(NOW)
+        await driver_of(db, blind, node, recorder).drive(BELIEVED)
     async with ChainClient(node.url) as client:
-        await driver_of(db, client, node, recorder).settle_all(NOW, timeout_s=5)
+        await driver_of(db, client, node, recorder).settle_all(BELIEVED, timeout_s=5)
         assert await mined(client, node) == stored.nonce + 2, "the control must double"

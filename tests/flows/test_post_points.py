@@ -23,7 +23,7 @@ from backend.chain.contracts import (
 from backend.flows.anchor_log import LogForked, anchor_log
 from backend.flows.audit_batch import audit_batch
 from backend.flows.deploy_chain import access_chain
-from backend.flows.post_points import post_points
+from backend.flows.post_points import PostSettings, post_points
 from backend.flows.reconcile import reconcile
 from backend.flows.repost_batch import NotRefused, repost_batch
 from backend.kit.db import Database
@@ -104,7 +104,7 @@ async def test_anchored_leaves_are_final(world: ChainWorld) -> None:
 
 async def test_account_ranges_split_a_large_cut(world: ChainWorld) -> None:
     await world.seal([a_leaf(account=n, amount=n + 1) for n in range(25)])
-    await post_points(world.db, world.access, NOW, accounts_max=10)
+    await post_points(world.db, world.access, NOW, PostSettings(accounts_max=10))
     batches = await world.rows("SELECT account_count FROM chain_batch ORDER BY account_from")
     assert [b["account_count"] for b in batches] == [10, 10, 5]
     assert await balances(world, *range(25)) == [(n + 1, 0, 0) for n in range(25)]
@@ -195,7 +195,7 @@ async def test_kills_of_the_node_post_nothing_twice_and_lose_nothing(world: Chai
             while True:
                 with suppress(NodeAway):
                     await anchor_log(world.db, world.access, NOW)
-                    await post_points(world.db, world.access, NOW, accounts_max=40)
+                    await post_points(world.db, world.access, NOW, PostSettings(accounts_max=40))
                     if not await world.rows("SELECT 1 FROM chain_tx WHERE settled_at IS NULL"):
                         cuts = await world.rows("SELECT max(leaf_to) AS size FROM post_cut")
                         if cuts[0]["size"] == len(world.planted):
@@ -218,7 +218,7 @@ async def test_kills_of_the_node_post_nothing_twice_and_lose_nothing(world: Chai
 async def test_two_workers_cut_once(world: ChainWorld) -> None:
     await world.seal([a_leaf(account=n) for n in range(30)])
     await asyncio.gather(
-        *(post_points(world.db, world.access, NOW, accounts_max=10) for _ in range(4))
+        *(post_points(world.db, world.access, NOW, PostSettings(accounts_max=10)) for _ in range(4))
     )
     await post_points(world.db, world.access, NOW)
     assert await balances(world, *range(30)) == [(10, 0, 0)] * 30
@@ -258,12 +258,15 @@ async def test_a_log_that_forked_is_not_anchored(world: ChainWorld, url_of: Any)
         await anchor_log(world.db, world.access, NOW)
 
 
-async def test_a_refused_anchor_is_prepared_again(world: ChainWorld) -> None:
-    """Paused by the auditor: the anchor fails on chain, and goes through after the pause."""
+async def test_a_refused_anchor_is_prepared_again(
+    world: ChainWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Paused between the look and the block: the anchor fails, and goes through afterwards."""
     pause, unpause = selector("pause()"), selector("unpause()")
     auditor, anchor = world.node.keys.auditor, world.access.anchor
     await executed(world.client, auditor, anchor, pause)
     await world.seal([a_leaf()])
+    monkeypatch.setattr("backend.flows.anchor_log.paused", not_yet_paused)
     await anchor_log(world.db, world.access, NOW)
     assert await world.rows("SELECT state, reason FROM chain_tx") == [
         {"state": "failed", "reason": "EnforcedPause()"}
@@ -272,6 +275,10 @@ async def test_a_refused_anchor_is_prepared_again(world: ChainWorld) -> None:
     await anchor_log(world.db, world.access, NOW)
     (row,) = await world.rows("SELECT size, final_at FROM anchor")
     assert row == {"size": 1, "final_at": NOW}
+
+
+async def not_yet_paused(_client: ChainClient, _contract: str) -> bool:
+    return False
 
 
 async def test_another_chain_is_not_taken_for_ours(

@@ -1,0 +1,178 @@
+"""What the chain refuses: visible with its reason, freed by nothing, sent again when it passes."""
+
+import json
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import pytest
+
+from backend import views
+from backend.chain.contracts import EnactmentTerms, selector
+from backend.flows.anchor_log import anchor_log
+from backend.flows.audit_batch import audit_batch
+from backend.flows.post_points import post_points
+from backend.flows.reconcile import reconcile
+from backend.flows.repost_batch import repost_refused
+from backend.kit.clock import day_number
+from backend.kit.db import Database
+from tests.chain.support import APPROVERS, NodeProcess, executed
+from tests.flows.chain_world import DAY, NOW, RULE, ChainWorld, chain_world
+from tests.flows.test_post_points import balances, not_yet_paused
+
+pytestmark = pytest.mark.chain
+
+PAUSE, UNPAUSE = selector("pause()"), selector("unpause()")
+
+
+@pytest.fixture
+def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NodeProcess]:
+    node = NodeProcess(tmp_path_factory.mktemp("node"))
+    node.start()
+    yield node
+    node.kill()
+
+
+@pytest.fixture
+async def world(db: Database, node: NodeProcess) -> AsyncIterator[ChainWorld]:
+    async with chain_world(db, node, cap=25) as world:
+        yield world
+
+
+async def award_and_post(world: ChainWorld, *awards: tuple[int, int]) -> None:
+    await world.award(awards)
+    await world.seal_transfers()
+    await post_points(world.db, world.access, NOW)
+
+
+async def refused(world: ChainWorld) -> list[str]:
+    rows = await world.rows(
+        "SELECT refused_reason FROM chain_batch WHERE state = 'refused' ORDER BY leaf_from"
+    )
+    return [row["refused_reason"].split("(")[0] for row in rows]
+
+
+async def backlog(world: ChainWorld) -> dict[str, int]:
+    async with world.db.transaction(readonly=True) as tx:
+        return await views.workload(tx)
+
+
+async def held_by_the_ledger(world: ChainWorld) -> int:
+    (row,) = await world.rows("SELECT sum(amount)::bigint AS points FROM transfer")
+    return row["points"]
+
+
+def logged(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+
+
+async def test_a_short_budget(world: ChainWorld, capsys: pytest.CaptureFixture[str]) -> None:
+    await award_and_post(world, (1, 10))
+    await award_and_post(world, (2, 20))
+    await award_and_post(world, (3, 5))
+    assert await refused(world) == ["CarbonPointsBudgetExceeded"]
+    assert await balances(world, 1, 2, 3) == [(10, 0, 0), (0, 0, 0), (5, 0, 0)]
+    (alarm,) = [line for line in logged(capsys) if line["event"] == "points.refused_by_chain"]
+    assert (alarm["total"], alarm["reason"].split("(")[0]) == (20, "CarbonPointsBudgetExceeded")
+    assert (await backlog(world))["batches_refused"] == 1
+    assert [d.where for d in (await reconcile(world.db, world.access)).differences] == [
+        "refused by the chain"
+    ]
+
+    assert await repost_refused(world.db, world.access, NOW) == 0
+    assert await refused(world) == ["CarbonPointsBudgetExceeded"]
+    assert await held_by_the_ledger(world) == 35, "nothing is freed silently"
+    assert await world.rows("SELECT 1 FROM chain_tx WHERE state = 'failed'") == [{"?column?": 1}]
+    assert [line["batch_count"] for line in logged(capsys)] == [1]
+
+    await world.fund(35)
+    assert await repost_refused(world.db, world.access, NOW) == 1
+    await holds(world)
+    assert await balances(world, 2) == [(20, 0, 0)]
+
+
+async def holds(world: ChainWorld) -> None:
+    """Everything is on the chain once, every batch as its leaves say, every nonce in use."""
+    assert await refused(world) == []
+    assert (await backlog(world))["batches_refused"] == 0
+    assert (await reconcile(world.db, world.access)).differences == []
+    for row in await world.rows("SELECT batch_id FROM chain_batch"):
+        assert (await audit_batch(world.db, world.access, row["batch_id"])).differences == []
+
+
+async def test_two_refusals_are_sent_again_in_order(world: ChainWorld) -> None:
+    await world.fund(1)
+    await award_and_post(world, (1, 10))
+    await award_and_post(world, (2, 20))
+    await world.fund(12)
+    assert await repost_refused(world.db, world.access, NOW) == 1
+    assert await balances(world, 1, 2) == [(10, 0, 0), (0, 0, 0)]
+    await world.fund(30)
+    assert await repost_refused(world.db, world.access, NOW) == 1
+    await holds(world)
+
+
+async def test_a_stopped_rule(world: ChainWorld) -> None:
+    """The stop came before the batch: refused for its days, and never forced through."""
+    await stop_rule(world, day_number(DAY))
+    await award_and_post(world, (1, 10))
+    assert await refused(world) == ["CarbonPointsOutsideRuleWindow"]
+    assert await repost_refused(world.db, world.access, NOW) == 0
+    assert await balances(world, 1) == [(0, 0, 0)]
+    assert await held_by_the_ledger(world) == 10
+    (difference,) = (await reconcile(world.db, world.access)).differences
+    assert "CarbonPointsOutsideRuleWindow" in difference.theirs
+
+
+async def stop_rule(world: ChainWorld, day_to: int) -> None:
+    """Both approvers sign that the rule ends with `day_to`."""
+    from backend.chain import contracts as k
+
+    chain_id = await world.client.chain_id()
+    digest, day_from, _ = k.read_enacted(
+        await world.client.call(world.access.registry, k.enacted_call(k.WHAT_RULE, RULE, 1))
+    )
+    terms = EnactmentTerms(k.WHAT_RULE, RULE, 1, digest, day_from, day_to)
+    to_sign = k.enactment_digest(chain_id, world.access.registry, terms)
+    signatures = [approver.sign_digest(to_sign) for approver in APPROVERS]
+    data = k.enact_input(terms, *signatures)
+    enact, stop = (
+        selector(f"{name}((uint8,bytes32,uint32,bytes32,uint32,uint32),bytes,bytes)")
+        for name in ("enact", "stop")
+    )
+    assert data.startswith(enact)
+    await executed(world.client, world.node.keys.admin, world.access.registry, stop + data[4:])
+
+
+async def test_while_paused_nothing_is_cut(
+    world: ChainWorld, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for contract in (world.access.points, world.access.anchor):
+        await executed(world.client, world.node.keys.auditor, contract, PAUSE)
+    await world.award([(1, 10)])
+    await world.seal_transfers()
+    assert await post_points(world.db, world.access, NOW) == 0
+    assert await anchor_log(world.db, world.access, NOW) == 0
+    assert await world.rows("SELECT 1 FROM chain_tx") == []
+    assert [line["event"] for line in logged(capsys)] == ["points.paused", "anchor.paused"]
+    report = await reconcile(world.db, world.access)
+    assert (report.differences, report.sealed_unposted_count) == ([], 1)
+
+    for contract in (world.access.points, world.access.anchor):
+        await executed(world.client, world.node.keys.auditor, contract, UNPAUSE)
+    await post_points(world.db, world.access, NOW)
+    await anchor_log(world.db, world.access, NOW)
+    await holds(world)
+
+
+async def test_paused_between_the_look_and_the_block(
+    world: ChainWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    auditor = world.node.keys.auditor
+    await executed(world.client, auditor, world.access.points, PAUSE)
+    monkeypatch.setattr("backend.flows.post_points.paused", not_yet_paused)
+    await award_and_post(world, (1, 10))
+    assert await refused(world) == ["EnforcedPause"]
+    assert await repost_refused(world.db, world.access, NOW) == 0
+    await executed(world.client, auditor, world.access.points, UNPAUSE)
+    assert await repost_refused(world.db, world.access, NOW) == 1
+    await holds(world)

@@ -9,8 +9,8 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
 import miniapp_api
-from backend import partner_api, public_api
-from backend.chain import ChainClient, profile_of
+from backend import gov_api, partner_api, public_api
+from backend.chain import ChainClient, NodeAway, profile_of
 from backend.flows.publish_trust import publish_trust
 from backend.kit import pg
 from backend.kit.clock import SystemClock
@@ -28,7 +28,7 @@ from backend.public_api import PublicTools
 
 DESCRIPTION = (
     "碳惠 Tanhui:一座城市的低碳积分平台,任何人都可以不信任我们而核验每一分。"
-    "/public/v1 公开、无需登录;/miniapp/v1 市民;/partner/v1 合作平台。"
+    "/public/v1 公开、无需登录;/miniapp/v1 市民;/partner/v1 合作平台;/gov/v1 主管部门。"
     "错误一律为 RFC 9457 application/problem+json。"
 )
 BODY_BYTES_MAX = 65_536
@@ -111,6 +111,7 @@ def _bare(lifespan: Any) -> FastAPI:
     app.state.measures = measures
     app.add_middleware(Watch, measures=measures, body_bytes_max=_body_bytes_max)
     app.add_exception_handler(Problem, _answer_problem)
+    app.add_exception_handler(NodeAway, _answer_node_away)
     app.add_exception_handler(RequestValidationError, _answer_bad_shape)
     app.add_exception_handler(HTTPException, _answer_http)
     return app
@@ -121,6 +122,7 @@ def _add_doors(app: FastAPI, services: Services, client: ChainClient) -> None:
     app.include_router(public_api.router(services, tools))
     app.include_router(miniapp_api.router(services))
     app.include_router(partner_api.router(services))
+    app.include_router(gov_api.router(services, client))
     app.include_router(public_api.health_router(services, tools))
 
 
@@ -145,6 +147,12 @@ async def _answer_problem(_request: Request, error: Exception) -> Response:
     if not isinstance(error, Problem):
         raise error
     return problem_response(error)
+
+
+async def _answer_node_away(_request: Request, error: Exception) -> Response:
+    log("node_away", error=repr(error)[:300])
+    detail = "区块链节点暂时没有回答,请稍后重试。"
+    return problem_response(Problem(503, "chain-away", detail, headers={"Retry-After": "5"}))
 
 
 async def _answer_bad_shape(_request: Request, error: Exception) -> Response:

@@ -8,7 +8,7 @@ The embedded node lives in `backend.chain.node` and is imported by the `node` co
 
 import sys
 
-from backend.chain import batches, contracts, keys, settlements, spaces, timelock
+from backend.chain import approvals, batches, contracts, keys, settlements, spaces, timelock
 from backend.chain.access import (
     ChainAccess,
     open_access,
@@ -26,7 +26,7 @@ from backend.chain.deploy import (
     require_chain,
 )
 from backend.chain.keys import POST_LANES_MAX, ChainKeys, Signer, Terms, open_keys
-from backend.chain.keystores import new_keystore, open_keystore
+from backend.chain.keystores import new_keystore, open_keystore, rewrap_keystore
 from backend.chain.lanes import Lane, lanes_of, paused
 from backend.chain.probe import probe
 from backend.chain.profile import PROFILES, ChainProfile, profile_of
@@ -64,6 +64,7 @@ __all__ = [
     "RpcProxy",
     "Signer",
     "Terms",
+    "approvals",
     "batches",
     "chain_terms",
     "contracts",
@@ -84,6 +85,7 @@ __all__ = [
     "record_deployments",
     "recorded_deployments",
     "require_chain",
+    "rewrap_keystore",
     "settlements",
     "spaces",
     "timelock",

@@ -34,6 +34,18 @@ def open_keystore(keystore: dict[str, Any], password: str) -> Signer:
         raise ValueError("the password does not open this key file") from error
 
 
+def rewrap_keystore(keystore: dict[str, Any], password: str, new: str) -> dict[str, Any]:
+    """The same key under a new password. Raises ValueError for a wrong one or a broken file."""
+    if len(new) < PASSWORD_CHARACTERS_MIN:
+        raise ValueError(f"a password has at least {PASSWORD_CHARACTERS_MIN} characters")
+    library = _library()
+    try:
+        secret = bytes(library.decode_keyfile_json(keystore, password.encode()))
+    except (ValueError, KeyError, TypeError, NotImplementedError) as error:
+        raise ValueError("the password does not open this key file") from error
+    return library.create_keyfile_json(secret, new.encode(), kdf="scrypt", iterations=_SCRYPT_N)
+
+
 def _library() -> Any:
     """Loaded at first use: it brings a pairing curve along, 0.4 s that no other process needs."""
     from eth_keyfile import keyfile

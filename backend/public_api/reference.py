@@ -9,6 +9,7 @@ DOORS = {
     "public": "公开 · 无需登录",
     "miniapp": "市民 · Bearer 令牌",
     "partner": "合作平台 · 签名请求",
+    "gov": "主管部门 · 角色与动态码",
     "watch": "运行状态",
 }
 

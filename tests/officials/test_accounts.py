@@ -172,3 +172,21 @@ def test_every_act_names_known_roles():
     assert not officials.may(("system_admin", "security_admin", "audit_admin"), "rules.approve")
     with refusal("not-your-role"):
         officials.refuse_unless_may(("drafter",), "rules.approve")
+
+
+def test_a_password_costs_what_it_should_to_guess():
+    made = officials.access.hash_password("correct-horse-staple")
+    scheme, log_n, r, p, salt, _ = made.split("$")
+    # At least 32 MiB and three passes over them, a salt of its own.
+    assert (scheme, int(log_n) >= 15, int(r) >= 8, int(p) >= 3) == ("scrypt", True, True, True)
+    assert made != officials.access.hash_password("correct-horse-staple")
+    assert len(salt) == 24
+    assert officials.access.password_matches("correct-horse-staple", made)
+    assert not officials.access.password_matches("correct-horse-stapl", made)
+    assert not officials.access.password_matches("correct-horse-staple", "none")
+
+
+@pytest.mark.parametrize("password", ["short", "x" * 20, "wang-is-here-now", "a" * 129])
+def test_weak_passwords_are_refused(password):
+    with refusal("weak-password"):
+        officials.access.check_password_rules("wang", password)

@@ -1,0 +1,170 @@
+"""The officials' door: signing in, opening accounts, what a role may not, what is kept of it."""
+
+from datetime import timedelta
+
+import pytest
+
+from tests.doors.door_world import City
+from tests.doors.gov_world import PASSWORD, Desk, enrolled, founded
+
+
+@pytest.fixture(autouse=True)
+def _cheap_hashing(cheap_hashing: None) -> None:
+    """Passwords cost little here."""
+
+
+@pytest.fixture
+async def admins(city: City) -> tuple[Desk, Desk]:
+    return await founded(city.http, city.services)
+
+
+def name_of(answer) -> str:
+    assert answer.headers["content-type"] == "application/problem+json", answer.text
+    return answer.json()["type"].rpartition("/")[2]
+
+
+async def test_an_official_signs_in_and_out(admins: tuple[Desk, Desk]) -> None:
+    sys, _ = admins
+    me = await sys.get("/me")
+    assert (me["user"], me["kind"], me["roles"]) == ("sys", "system", ["system_admin"])
+    assert "officials.request" in me["acts"]
+    assert "rules.approve" not in me["acts"]
+    assert (await sys.call("POST", "/logout")).status_code == 204
+    assert name_of(await sys.call("GET", "/me")) == "not-signed-in"
+
+
+async def test_a_code_counts_once(admins: tuple[Desk, Desk]) -> None:
+    sys, _ = admins
+    code = sys.code()
+    assert (await sys.sign_in(totp=code)).status_code == 200
+    assert name_of(await sys.sign_in(totp=code)) == "sign-in-refused"
+
+
+async def test_an_earlier_code_does_not_count_after_a_later_one(admins: tuple[Desk, Desk]) -> None:
+    sys, _ = admins
+    early = sys.code()
+    assert (await sys.sign_in()).status_code == 200
+    assert name_of(await sys.sign_in(totp=early)) == "sign-in-refused"
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"password": "not-the-password"}, {"totp": "000000"}, {"user": "nobody"}]
+)
+async def test_what_was_wrong_is_not_told(admins: tuple[Desk, Desk], wrong: dict) -> None:
+    answer = await admins[0].sign_in(**wrong)
+    assert (answer.status_code, name_of(answer)) == (401, "sign-in-refused")
+
+
+@pytest.mark.parametrize("user", ["sys", "nobody"])
+async def test_five_failures_lock_a_name_whoever_has_it(admins, user: str) -> None:
+    sys, _ = admins
+    for _ in range(5):
+        assert name_of(await sys.sign_in(user=user, password="wrong-password")) == "sign-in-refused"
+    locked = await sys.sign_in(user=user)
+    assert (locked.status_code, name_of(locked)) == (429, "locked-out")
+    assert int(locked.headers["retry-after"]) > 0
+    if user == "sys":
+        sys.clock.advance(minutes=16)
+        assert (await sys.sign_in()).status_code == 200
+
+
+async def test_a_session_ends_when_idle_and_after_eight_hours(admins: tuple[Desk, Desk]) -> None:
+    sys, sec = admins
+    sys.clock.advance(minutes=31)
+    assert name_of(await sys.call("GET", "/me")) == "not-signed-in"
+    assert (await sec.sign_in()).status_code == 200
+    for _ in range(24):
+        sys.clock.advance(minutes=19)
+        assert (await sec.call("GET", "/me")).status_code == 200
+    sys.clock.advance(minutes=25)
+    assert name_of(await sec.call("GET", "/me")) == "not-signed-in"
+
+
+async def test_an_account_is_made_by_two_and_opened_by_its_owner(admins) -> None:
+    li = await enrolled(admins, "li", "drafter")
+    assert (await li.get("/me"))["roles"] == ["drafter"]
+    assert name_of(await li.call("GET", "/officials")) == "not-your-role"
+    people = await admins[0].get("/officials")
+    assert [each["user"] for each in people["items"]] == ["li", "sec", "sys"]
+    [request] = (await admins[1].get("/requests"))["items"]
+    assert (request["state"], request["asked_by"], request["settled_by"]) == (
+        "confirmed", "sys", "sec"
+    )  # fmt: skip
+    assert request["code_half"] is None
+
+
+async def test_one_administrator_alone_changes_nothing(admins) -> None:
+    sys, _ = admins
+    asked = await sys.post(
+        "/requests",
+        {"act": "enrol", "user": "li", "name": "李", "role": "approver", "reason": "x"},
+        status=201,
+    )
+    answer = await sys.call("POST", f"/requests/{asked['request_id']}/confirm")
+    assert (answer.status_code, name_of(answer)) == (403, "second-person-needed")
+    assert len((await sys.get("/officials"))["items"]) == 2
+
+
+async def test_a_reset_ends_sessions_and_the_old_password(admins) -> None:
+    sys, sec = admins
+    li = await enrolled(admins, "li", "drafter")
+    asked = await sec.post(
+        "/requests", {"act": "reset", "user": "li", "reason": "丢失手机"}, status=201
+    )
+    await sys.post(f"/requests/{asked['request_id']}/confirm")
+    assert name_of(await li.call("GET", "/me")) == "not-signed-in"
+    assert name_of(await li.sign_in()) == "sign-in-refused"
+
+
+async def test_a_suspended_official_is_out_at_once(admins) -> None:
+    sys, sec = admins
+    li = await enrolled(admins, "li", "drafter")
+    asked = await sys.post(
+        "/requests", {"act": "suspend", "user": "li", "reason": "离岗"}, status=201
+    )
+    await sec.post(f"/requests/{asked['request_id']}/confirm")
+    assert name_of(await li.call("GET", "/me")) == "not-signed-in"
+    assert name_of(await li.sign_in()) == "sign-in-refused"
+
+
+async def test_a_password_is_changed_by_its_owner(admins) -> None:
+    sys, _ = admins
+    new = "battery-horse-staple"
+    weak = {"password": PASSWORD, "totp": sys.code(), "new_password": "sys-sys-sys-sys"}
+    assert name_of(await sys.call("POST", "/me/password", json=weak)) == "weak-password"
+    body = {"password": PASSWORD, "totp": sys.code(), "new_password": new}
+    await sys.post("/me/password", body)
+    assert name_of(await sys.call("GET", "/me")) == "not-signed-in"
+    assert name_of(await sys.sign_in()) == "sign-in-refused"
+    sys.password = new
+    assert (await sys.sign_in()).status_code == 200
+
+
+async def test_the_same_key_gives_the_first_answer(admins) -> None:
+    sys, _ = admins
+    body = {"act": "enrol", "user": "li", "name": "李", "role": "drafter", "reason": "x"}
+    first = await sys.post("/requests", body, status=201, key="k-1")
+    assert await sys.post("/requests", body, status=201, key="k-1") == first
+    other = await sys.call("POST", "/requests", json=body | {"name": "王"}, key="k-1")
+    assert (other.status_code, name_of(other)) == (409, "idempotency-key-reused")
+
+
+async def test_every_act_is_in_the_audit_log_and_secrets_are_not(admins, city: City) -> None:
+    li = await enrolled(admins, "li", "auditor")
+    found = await li.get("/audit?limit=200")
+    acts = [each["act"] for each in found["items"]]
+    assert acts[:2] == ["session.open", "official.activate"]
+    assert {"official.confirm.enrol", "official.ask.enrol"} <= set(acts)
+    assert PASSWORD not in str(found)
+    assert li.totp_secret not in str(found)
+    [asked] = (await li.get("/audit?act=official.ask"))["items"]
+    assert (asked["actor"], asked["about"]) == ("sys", "li")
+    assert name_of(await admins[0].call("GET", "/audit")) == "not-your-role"
+
+
+async def test_a_token_of_yesterday_or_of_nobody_opens_nothing(admins) -> None:
+    sys, _ = admins
+    sys.token = "x" * 43
+    assert name_of(await sys.call("GET", "/me")) == "not-signed-in"
+    sys.clock.advance(seconds=timedelta(days=1).total_seconds())
+    assert name_of(await sys.call("GET", "/me")) == "not-signed-in"

@@ -22,6 +22,7 @@ COMMANDS = {
     "keys": "keys",
     "methods": "rules",
     "migrate": "migrate",
+    "network": "network",
     "node": "node",
     "recompute": "recompute",
     "reconcile": "reconcile",

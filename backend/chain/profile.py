@@ -18,6 +18,7 @@ class ChainProfile:
     `pipelined`: whether the next nonce may be sent before the last is mined; not where gaps in
     nonces are mined, because a passed nonce would then not mean that another took it.
     `gas_price_wei` None asks the node; a number is paid whatever it says.
+    `input_byte_gas`: what a byte of a transaction's input costs at most.
     Source: docs/decisions/0007-embedded-node.md; FISCO's limits from its source of 2026-03.
     """
 
@@ -33,6 +34,7 @@ class ChainProfile:
     accounts_per_batch_max: int
     pipelined: bool = True
     gas_price_wei: int | None = None
+    input_byte_gas: int = 16
 
 
 EMBEDDED = ChainProfile(
@@ -101,7 +103,9 @@ KAIA = ChainProfile(
     finality="at_commit",
     eip1559=False,
     tx_gas_max=16_777_216,
-    accounts_per_batch_max=700,
+    # 24,960 gas an account instead of 22,860, because every byte of the input costs 100.
+    accounts_per_batch_max=600,
+    input_byte_gas=100,
 )
 
 PROFILES: dict[ProfileName, ChainProfile] = {

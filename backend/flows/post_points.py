@@ -200,7 +200,7 @@ async def _store_cut(db: Database, access: ChainAccess, cut: _Cut, now: datetime
                 terms,
                 to=access.points,
                 data=contracts.post_input(batch.header, batch.content),
-                gas=contracts.post_gas(batch.account_count),
+                gas=contracts.post_gas(batch.account_count, access.client.profile.input_byte_gas),
                 purpose=PURPOSE,
                 ref=identity.hex(),
                 now=now,

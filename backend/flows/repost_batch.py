@@ -84,7 +84,7 @@ async def repost_batch(
             terms,
             to=access.points,
             data=keys.read_transaction(row["raw"]).data,
-            gas=contracts.post_gas(row["account_count"]),
+            gas=contracts.post_gas(row["account_count"], access.client.profile.input_byte_gas),
             purpose=PURPOSE,
             ref=identity.hex(),
             now=now,

@@ -25,6 +25,8 @@ class Settings(BaseSettings):
     )
     owner_database_url: str | None = None
     pg_bin: Path | None = Field(default=None, validation_alias=AliasChoices("PG_BIN", "pg_bin"))
+    kcn: Path | None = None
+    """The engine of a validator network (`tanhui network`); default: found on PATH."""
     city_tz: str = Field(
         default="Asia/Shanghai", validation_alias=AliasChoices("CITY_TZ", "city_tz")
     )
@@ -47,6 +49,9 @@ class Settings(BaseSettings):
 
     webhook_hosts: str = ""
     """Hosts that notices may go to, separated by commas: `hooks.example.cn`, `*.example.cn`."""
+
+    supplier_urls: dict[str, str] = Field(default_factory=dict[str, str])
+    """Suppliers of rewards by name, as JSON: `{"transit": "https://tickets.example.cn/v1"}`."""
 
     @property
     def keys_dir(self) -> Path:

@@ -29,9 +29,11 @@ from backend.flows.anchor_log import anchor_log
 from backend.flows.award_points import award_once
 from backend.flows.cosign_statement import close_yesterday
 from backend.flows.deliver_notices import Deliverer
+from backend.flows.expire_points import expire_points
 from backend.flows.government_lane import Government
 from backend.flows.notice_awards import tell_confirmed
 from backend.flows.post_points import PostSettings, post_points
+from backend.flows.redeem_points import Shop, resolve_due
 from backend.flows.repost_batch import repost_refused
 from backend.flows.seal_log import seal_once
 from backend.flows.settle_government import settle_government
@@ -147,12 +149,13 @@ def worker_of(services: Services, client: ChainClient) -> Worker:
     settings = services.settings
     caller = Caller(Policy.of(settings))
     deliverer = Deliverer(services.db, services.vault, services.clock, caller)
-    steps = _Steps(services, client, deliverer)
+    steps = _Steps(services, client, deliverer, Shop.of(services))
     return Worker(
         db=services.db,
         streams=[
             Job("award", steps.award, PAUSE_S),
             Job("deliver", steps.deliverer.deliver, PAUSE_S),
+            Job("redeem", steps.redeem, 1.0),
         ],
         timetable=[
             Job("seal", steps.seal, settings.seal_interval_ms / 1000),
@@ -162,6 +165,7 @@ def worker_of(services: Services, client: ChainClient) -> Worker:
             Job("government", steps.government, 1.0),
             Job("confirmations", steps.confirmations, 1.0),
             Job("statements", steps.statements, 60.0),
+            Job("expire", steps.expire, 60.0),
         ],
         finish=steps.deliverer.finish,
         away=(*DATABASE_AWAY, NodeAway),
@@ -175,6 +179,7 @@ class _Steps:
     services: Services
     client: ChainClient
     deliverer: Deliverer
+    shop: Shop
     access: ChainAccess | None = None
 
     async def award(self) -> int:
@@ -226,6 +231,19 @@ class _Steps:
     async def statements(self) -> int:
         services = self.services
         return await close_yesterday(services.db, services.clock, services.settings.city_tz)
+
+    async def redeem(self) -> int:
+        return await resolve_due(self.shop)
+
+    async def expire(self) -> int:
+        services = self.services
+        expired = total = await expire_points(
+            services.db, services.clock, services.settings.city_tz
+        )
+        while expired:
+            expired = await expire_points(services.db, services.clock, services.settings.city_tz)
+            total += expired
+        return total
 
     async def _chain(self) -> ChainAccess:
         """Opened at the first need: a worker may start before the contracts stand."""

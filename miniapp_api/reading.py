@@ -11,8 +11,9 @@ from backend.kit.openapi import BAD_SHAPE, Refusal, refusals
 from backend.kit.problems import Problem
 from backend.kit.services import Services
 from miniapp_api import shapes
+from miniapp_api.once import Who
 from miniapp_api.pages import activity_out, holding_out, movement_out, page_of
-from miniapp_api.writing import SIGNED_OUT, Who
+from miniapp_api.writing import SIGNED_OUT
 
 UNKNOWN_ACTIVITY: Refusal = (404, "unknown-activity", "没有这项活动。")
 NO_RECEIPT: Refusal = (409, "no-points-no-receipt", "这项活动没有产生积分,没有回执。")

@@ -1,84 +1,48 @@
 """What citizens change: logins and consents. Idempotency-Key is honoured on each of them."""
 
-from collections.abc import Awaitable, Callable
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Header, Request, Response
+from fastapi import APIRouter, Depends, Request, Response
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from backend import citizens, views
-from backend.citizens import answers, providers
+from backend.citizens import providers
 from backend.flows.notice_withdrawal import withdraw_consent
 from backend.kit.db import Tx
 from backend.kit.openapi import BAD_SHAPE, Refusal, refusals
 from backend.kit.problems import Problem
 from backend.kit.services import Services
 from miniapp_api import shapes
-
-Answer = answers.Answer
-Who = Callable[..., Awaitable[UUID]]
-IdempotencyKey = Annotated[
-    str | None,
-    Header(description="Same key and body: the first answer again; other body: 409"),
-]
+from miniapp_api.once import (
+    BAD_KEY,
+    KEY_REUSED,
+    WRITE_REFUSALS,
+    Answer,
+    IdempotencyKey,
+    Once,
+    Who,
+)
 
 BEARER = HTTPBearer(auto_error=False, description="The access token of POST /login")
 SIGNED_OUT: Refusal = (401, "not-signed-in", "登录已失效,请重新登录。")
 CODE_REFUSED: Refusal = (401, "code-refused", "登录码只能使用一次,请换一个后缀重试。")
 TOKEN_REFUSED: Refusal = (401, "refresh-refused", "刷新令牌无效或已使用,请重新登录。")
 NO_PROVIDER: Refusal = (501, "provider-not-available", "这个登录渠道尚未接入本系统。")
-KEY_REUSED: Refusal = (
-    409,
-    "idempotency-key-reused",
-    "同一个 Idempotency-Key 已用于另一个请求。",
-)
-BAD_KEY: Refusal = (422, "bad-idempotency-key", "Idempotency-Key 须为 1 至 255 个字符。")
-TOO_LARGE: Refusal = (413, "body-too-large", "请求体过大。")
 UNKNOWN_PARTNER: Refusal = (404, "unknown-partner", "没有这个合作平台。")
 UNKNOWN_SCENARIO: Refusal = (422, "unknown-scenario", "该合作平台不上报这个场景。")
 UNKNOWN_CONSENT: Refusal = (404, "unknown-consent", "没有这项授权。")
 
-_WRITE = (BAD_SHAPE, KEY_REUSED, BAD_KEY, TOO_LARGE)
-
-
-class _Once:
-    """Runs a write once for each Idempotency-Key of a person and route."""
-
-    def __init__(self, services: Services) -> None:
-        self._services = services
-
-    async def __call__(
-        self,
-        request: Request,
-        person: UUID | str,
-        key: str | None,
-        write: Callable[[Tx], Awaitable[Answer]],
-    ) -> Response:
-        services = self._services
-        asked = answers.Request(
-            scope=f"{person} {request.method} {request.url.path}",
-            key=key,
-            body=await request.body(),
-        )
-        async with services.db.transaction() as tx:
-
-            async def make() -> Answer:
-                return await write(tx)
-
-            answer = await answers.once(tx, services.vault, services.clock, asked, make)
-        return Response(answer.body, answer.status, media_type="application/json")
-
 
 def add_logins(door: APIRouter, services: Services) -> None:
     """`POST /login`, `/token/refresh`, `/logout`."""
-    once = _Once(services)
+    once = Once(services)
 
     @door.post(
         "/login",
         summary="Sign in with a provider's one-time code",
         response_model=shapes.Tokens,
-        responses=refusals(CODE_REFUSED, NO_PROVIDER, *_WRITE),
+        responses=refusals(CODE_REFUSED, NO_PROVIDER, *WRITE_REFUSALS),
     )
     async def login(
         request: Request, asked: shapes.LoginIn, idempotency_key: IdempotencyKey = None
@@ -101,7 +65,7 @@ def add_logins(door: APIRouter, services: Services) -> None:
         "/token/refresh",
         summary="Exchange the refresh token for the next pair",
         response_model=shapes.Tokens,
-        responses=refusals(TOKEN_REFUSED, *_WRITE),
+        responses=refusals(TOKEN_REFUSED, *WRITE_REFUSALS),
     )
     async def refresh(
         request: Request, asked: shapes.RefreshIn, idempotency_key: IdempotencyKey = None
@@ -142,18 +106,18 @@ def add_logins(door: APIRouter, services: Services) -> None:
 
 def add_consents(door: APIRouter, services: Services, who: Who) -> None:
     """`POST /consents` and `DELETE /consents/{id}`."""
-    once = _Once(services)
+    once = Once(services)
     _add_giving(door, services, who, once)
     _add_withdrawing(door, services, who, once)
 
 
-def _add_giving(door: APIRouter, services: Services, who: Who, once: _Once) -> None:
+def _add_giving(door: APIRouter, services: Services, who: Who, once: Once) -> None:
     @door.post(
         "/consents",
         summary="Let a partner report a scenario; answers with a one-time binding code",
         status_code=201,
         response_model=shapes.ConsentGiven,
-        responses=refusals(SIGNED_OUT, UNKNOWN_PARTNER, UNKNOWN_SCENARIO, *_WRITE),
+        responses=refusals(SIGNED_OUT, UNKNOWN_PARTNER, UNKNOWN_SCENARIO, *WRITE_REFUSALS),
     )
     async def give(
         request: Request,
@@ -186,7 +150,7 @@ def _add_giving(door: APIRouter, services: Services, who: Who, once: _Once) -> N
         return await once(request, citizen_id, idempotency_key, write)
 
 
-def _add_withdrawing(door: APIRouter, services: Services, who: Who, once: _Once) -> None:
+def _add_withdrawing(door: APIRouter, services: Services, who: Who, once: Once) -> None:
     @door.delete(
         "/consents/{consent_id}",
         summary="Withdraw a consent; what was awarded before stays",

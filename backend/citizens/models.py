@@ -1,19 +1,23 @@
 """Tables of the citizens' registry. Instants in UTC; hashes are SM3, 32 bytes."""
 
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import (
+    BigInteger,
     CheckConstraint,
     Column,
     DateTime,
     ForeignKey,
     Index,
     LargeBinary,
+    SmallInteger,
     Text,
     UniqueConstraint,
     text,
 )
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import Field, SQLModel
 
 
@@ -137,6 +141,7 @@ class Login(SQLModel, table=True):
         UniqueConstraint("access_hash", name="login_access_hash_key"),
         UniqueConstraint("refresh_hash", name="login_refresh_hash_key"),
         Index("login_family_idx", "family_id"),
+        Index("login_citizen_idx", "citizen_id", "login_id"),
     )
 
     login_id: UUID = Field(primary_key=True)
@@ -149,6 +154,8 @@ class Login(SQLModel, table=True):
     refreshed_at: datetime | None = Field(default=None, sa_column=_instant(nullable=True))
     revoked_at: datetime | None = Field(default=None, sa_column=_instant(nullable=True))
     created_at: datetime = Field(sa_column=_instant())
+    # What the device calls itself, as its owner will see it in the list of sign-ins.
+    device: str | None = Field(default=None, sa_type=Text)
 
 
 class IdempotentAnswer(SQLModel, table=True):
@@ -162,3 +169,129 @@ class IdempotentAnswer(SQLModel, table=True):
     status: int
     answer_sealed: bytes = Field(sa_column=_bytes())
     created_at: datetime = Field(sa_column=_instant())
+
+
+class CitizenIdentity(SQLModel, table=True):
+    """What names a person, sealed. `risk`: how the sign-in provider warned of them."""
+
+    __tablename__ = "citizen_identity"  # pyright: ignore[reportAssignmentType]
+    __table_args__ = (UniqueConstraint("phone_hash", name="citizen_identity_phone_key"),)
+
+    citizen_id: UUID = Field(primary_key=True, foreign_key="citizen.citizen_id")
+    openid_sealed: bytes | None = Field(default=None, sa_column=_bytes(nullable=True))
+    phone_sealed: bytes | None = Field(default=None, sa_column=_bytes(nullable=True))
+    phone_hash: bytes | None = Field(default=None, sa_column=_bytes(nullable=True))
+    phone_bound_at: datetime | None = Field(default=None, sa_column=_instant(nullable=True))
+    risk: str | None = Field(default=None, sa_type=Text)
+    under_14: bool | None = None
+    declared_at: datetime | None = Field(default=None, sa_column=_instant(nullable=True))
+
+
+class CitizenSetting(SQLModel, table=True):
+    """What a person chose: quiet hours in minutes of the city's day, pushes, ranking, a goal."""
+
+    __tablename__ = "citizen_setting"  # pyright: ignore[reportAssignmentType]
+
+    citizen_id: UUID = Field(primary_key=True, foreign_key="citizen.citizen_id")
+    quiet_from_min: int = Field(sa_type=SmallInteger)
+    quiet_to_min: int = Field(sa_type=SmallInteger)
+    push: bool
+    ranking: bool
+    goal_mg: int | None = Field(default=None, sa_type=BigInteger)
+
+
+class CitizenNotice(SQLModel, table=True):
+    """What a person is told: a topic, what it is about, and the facts its sentence is made of."""
+
+    __tablename__ = "citizen_notice"  # pyright: ignore[reportAssignmentType]
+    __table_args__ = (
+        Index("citizen_notice_citizen_idx", "citizen_id", "notice_id"),
+        Index(
+            "citizen_notice_push_idx",
+            "push_due_at",
+            postgresql_where=text("push_state = 'waiting'"),
+        ),
+    )
+
+    notice_id: UUID = Field(primary_key=True)
+    citizen_id: UUID
+    topic: str = Field(sa_type=Text)
+    about: UUID | None = None
+    facts: dict[str, Any] = Field(sa_column=Column(JSONB, nullable=False))
+    created_at: datetime = Field(sa_column=_instant())
+    read_at: datetime | None = Field(default=None, sa_column=_instant(nullable=True))
+    push_due_at: datetime | None = Field(default=None, sa_column=_instant(nullable=True))
+    push_state: str | None = Field(default=None, sa_type=Text)
+
+
+class PushGrant(SQLModel, table=True):
+    """How often a person still lets the provider push a topic: each tap allows one message."""
+
+    __tablename__ = "push_grant"  # pyright: ignore[reportAssignmentType]
+
+    citizen_id: UUID = Field(primary_key=True)
+    topic: str = Field(sa_column=Column(Text, primary_key=True))
+    times_left: int
+
+
+class ConsentReceipt(SQLModel, table=True):
+    """Which text a consent was given to, and when; insert-only."""
+
+    __tablename__ = "consent_receipt"  # pyright: ignore[reportAssignmentType]
+
+    consent_id: UUID = Field(primary_key=True, foreign_key="consent.consent_id")
+    text_version: str = Field(sa_type=Text)
+    text_digest: bytes = Field(sa_column=_bytes())
+    sensitive: bool
+    given_at: datetime = Field(sa_column=_instant())
+
+
+class Share(SQLModel, table=True):
+    """A shared receipt as ciphertext; the key is in the link alone (formats.md §15)."""
+
+    __tablename__ = "share"  # pyright: ignore[reportAssignmentType]
+    __table_args__ = (
+        Index("share_citizen_idx", "citizen_id", "created_at"),
+        Index(
+            "share_expiry_idx",
+            "expires_at",
+            postgresql_where=text("ciphertext IS NOT NULL"),
+        ),
+    )
+
+    share_id: str = Field(primary_key=True, sa_type=Text)
+    citizen_id: UUID
+    transfer_id: UUID
+    ciphertext: bytes | None = Field(default=None, sa_column=_bytes(nullable=True))
+    created_at: datetime = Field(sa_column=_instant())
+    expires_at: datetime = Field(sa_column=_instant())
+    revoked_at: datetime | None = Field(default=None, sa_column=_instant(nullable=True))
+
+
+class CitizenAccess(SQLModel, table=True):
+    """Who of the platform looked at a person's data, at what and why; insert-only."""
+
+    __tablename__ = "citizen_access"  # pyright: ignore[reportAssignmentType]
+    __table_args__ = (Index("citizen_access_citizen_idx", "citizen_id", "access_id"),)
+
+    access_id: UUID = Field(primary_key=True)
+    citizen_id: UUID
+    who: str = Field(sa_type=Text)
+    what: str = Field(sa_type=Text)
+    why: str = Field(sa_type=Text)
+    at: datetime = Field(sa_column=_instant())
+
+
+class Erasure(SQLModel, table=True):
+    """A person asked to be erased: asked → points retired → erased, once the chain shows it."""
+
+    __tablename__ = "erasure"  # pyright: ignore[reportAssignmentType]
+    __table_args__ = (
+        Index("erasure_open_idx", "asked_at", postgresql_where=text("state <> 'erased'")),
+    )
+
+    citizen_id: UUID = Field(primary_key=True, foreign_key="citizen.citizen_id")
+    state: str = Field(sa_type=Text)
+    asked_at: datetime = Field(sa_column=_instant())
+    retired_at: datetime | None = Field(default=None, sa_column=_instant(nullable=True))
+    erased_at: datetime | None = Field(default=None, sa_column=_instant(nullable=True))

@@ -38,7 +38,7 @@ async def seal_once(
     async with db.transaction() as tx:
         if not await proof.become_sealer(tx):
             return 0
-        rows = await proof.waiting(tx, limit)
+        rows = await views.rows_to_seal(tx, limit)
         if not rows:
             return 0
         fields = await _fields_of(tx, rows, settings.city_tz)

@@ -76,3 +76,18 @@ def citizen_debt(citizen_id: UUID) -> str:
 def class_reversed(points_class: str) -> str:
     """Where reversed points of a class end."""
     return f"class:{points_class}:reversed"
+
+
+def class_redeemed(points_class: str) -> str:
+    """Where spent points of a class end."""
+    return f"class:{points_class}:redeemed"
+
+
+def class_expired(points_class: str) -> str:
+    """Where lapsed points of a class end."""
+    return f"class:{points_class}:expired"
+
+
+def class_erased(points_class: str) -> str:
+    """Where the points of people who asked to be erased end."""
+    return f"class:{points_class}:erased"

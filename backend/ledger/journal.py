@@ -4,7 +4,7 @@ A posting that moves a person's spendable points names the lot it fills or takes
 balances and lots both follow from the journal alone, whatever order it is read in.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from functools import lru_cache
@@ -108,4 +108,50 @@ def reversal_postings(
     if rest > 0:
         owed = chart.citizen_debt(citizen_id)
         postings.append(Posting(owed, taken, rest, asset, None))
+    return postings
+
+
+def spending_postings(
+    citizen_id: UUID, points_class: str, lots: Mapping[date, int], amount: int, end: str
+) -> list[Posting]:
+    """Points leave a person for the class account `end`, from the lots that lapse first.
+
+    Raises ValueError when the lots do not hold the amount: the caller has checked that.
+    """
+    points, asset = chart.citizen_points(citizen_id), chart.asset(points_class)
+    postings: list[Posting] = []
+    rest = amount
+    for month in sorted(lots):
+        part = min(rest, lots[month])
+        if part > 0:
+            postings.append(Posting(points, end, part, asset, month))
+            rest -= part
+    if rest or amount <= 0:
+        raise ValueError(f"lots of {sum(lots.values())} points do not give {amount}")
+    return postings
+
+
+def refund_postings(
+    citizen_id: UUID,
+    points_class: str,
+    spent: Sequence[tuple[date, int]],
+    debt: int,
+    month_min: date,
+) -> list[Posting]:
+    """Spent points come back: a debt is repaid first, the rest returns to the lots it left.
+
+    `spent` are the (lot, points) of the redemption. A lot that has lapsed meanwhile gives way to
+    `month_min`, so that what is given back can still be spent.
+    """
+    source, asset = chart.class_redeemed(points_class), chart.asset(points_class)
+    points, owed = chart.citizen_points(citizen_id), chart.citizen_debt(citizen_id)
+    postings: list[Posting] = []
+    for month, amount in spent:
+        repaid = min(debt, amount)
+        if repaid:
+            postings.append(Posting(source, owed, repaid, asset, None))
+            debt -= repaid
+        if amount > repaid:
+            lot = max(month, month_min)
+            postings.append(Posting(source, points, amount - repaid, asset, lot))
     return postings

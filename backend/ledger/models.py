@@ -34,6 +34,12 @@ class Transfer(SQLModel, table=True):
             unique=True,
             postgresql_where=text("act = 'reverse'"),
         ),
+        Index(
+            "transfer_refunded_once",
+            "of_transfer",
+            unique=True,
+            postgresql_where=text("act = 'refund'"),
+        ),
         Index("transfer_citizen_idx", "citizen_id", "transfer_id"),
     )
 
@@ -85,8 +91,28 @@ class Lot(SQLModel, table=True):
     """Points of one person and class that lapse together, at the end of `expiry_month`."""
 
     __tablename__ = "lot"  # pyright: ignore[reportAssignmentType]
+    __table_args__ = (
+        Index("lot_lapsing_idx", "expiry_month", "citizen_id", postgresql_where=text("open > 0")),
+    )
 
     citizen_id: UUID = Field(primary_key=True)
     points_class: str = Field(sa_column=Column("class", Text, primary_key=True))
     expiry_month: date = Field(primary_key=True)
     open: int = Field(sa_type=BigInteger)
+
+
+class Hold(SQLModel, table=True):
+    """Points set aside for a redemption under way; posted, it becomes the transfer of its id."""
+
+    __tablename__ = "hold"  # pyright: ignore[reportAssignmentType]
+    __table_args__ = (
+        Index("hold_open_idx", "citizen_id", "class", postgresql_where=text("state = 'open'")),
+    )
+
+    hold_id: UUID = Field(primary_key=True)
+    citizen_id: UUID
+    points_class: str = Field(sa_column=Column("class", Text, nullable=False))
+    amount: int = Field(sa_type=BigInteger)
+    state: str = Field(sa_type=Text)
+    held_at: datetime = Field(sa_column=Column(DateTime(timezone=True), nullable=False))
+    settled_at: datetime | None = Field(default=None, sa_column=Column(DateTime(timezone=True)))

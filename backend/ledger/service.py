@@ -55,13 +55,43 @@ class LedgerError(Exception):
 class Balance:
     """What a person has of one class, in whole points, and when it lapses.
 
-    `lots` are (first day of the month at whose end it lapses, open points), earliest first.
+    `held` is set aside for redemptions under way. `lots` are (first day of the month at whose end
+    it lapses, open points), earliest first; they sum to available + held, except that points which
+    a voided hold set free while a debt stood are shown net of it, never beside it.
     """
 
     available: int
     held: int
     debt: int
     lots: tuple[tuple[date, int], ...]
+
+    @property
+    def free_lots(self) -> dict[date, int]:
+        """The open lots without what is held, which is taken from those that lapse first."""
+        held, free = self.held, dict[date, int]()
+        for month, points in self.lots:
+            kept = min(held, points)
+            held -= kept
+            if points > kept:
+                free[month] = points - kept
+        return free
+
+
+@dataclass(frozen=True, slots=True)
+class NewTransfer:
+    """A transfer of one person's points and its postings, about to be written."""
+
+    transfer_id: UUID
+    act: str
+    of_transfer: UUID | None
+    citizen_id: UUID
+    points_class: str
+    amount: int
+    city_day: date
+    postings: Sequence[Posting]
+    idempotency_key: str | None = None
+    body_digest: bytes | None = None
+    note: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,25 +171,22 @@ async def reverse_award(
         "SELECT max(expiry_month) FROM posting WHERE transfer_id = $1", of_transfer
     )
     postings = reversal_postings(
-        citizen_id, points_class, award["amount"], dict(balance.lots), own_lot
+        citizen_id, points_class, award["amount"], balance.free_lots, own_lot
     )
-    await tx.copy(
-        "transfer",
-        _TRANSFER,
-        [
-            (
-                *(transfer_id, "reverse", REASON["reverse"], of_transfer, citizen_id),
-                *(points_class, award["amount"], None, None, None, city_day),
-                *(idempotency_key, body_digest, note, at),
-            )
-        ],
+    reversal = NewTransfer(
+        transfer_id,
+        "reverse",
+        of_transfer,
+        citizen_id,
+        points_class,
+        award["amount"],
+        city_day,
+        postings,
+        idempotency_key,
+        body_digest,
+        note,
     )
-    movements = Movements()
-    for posting in postings:
-        movements.apply(citizen_id, points_class, posting)
-    records = [_posting_record(transfer_id, n, p) for n, p in enumerate(postings)]
-    await tx.copy("posting", _POSTING, records)
-    await _move(tx, movements)
+    await write_transfers(tx, [reversal], at)
     return Reversal(
         transfer_id,
         of_transfer,
@@ -171,13 +198,42 @@ async def reverse_award(
     )
 
 
+async def write_transfers(tx: Tx, transfers: Sequence[NewTransfer], at: datetime) -> None:
+    """Write transfers other than awards with their postings, and move balances and lots."""
+    movements = Movements()
+    rows: list[tuple[Any, ...]] = []
+    postings: list[tuple[Any, ...]] = []
+    for t in transfers:
+        rows.append(
+            (
+                *(t.transfer_id, t.act, REASON[t.act], t.of_transfer, t.citizen_id),
+                *(t.points_class, t.amount, None, None, None, t.city_day),
+                *(t.idempotency_key, t.body_digest, t.note, at),
+            )
+        )
+        for n, posting in enumerate(t.postings):
+            movements.apply(t.citizen_id, t.points_class, posting)
+            postings.append(_posting_record(t.transfer_id, n, posting))
+    await tx.copy("transfer", _TRANSFER, rows)
+    await tx.copy("posting", _POSTING, postings)
+    await _move(tx, movements)
+
+
 async def balance_of(tx: Tx, citizen_id: UUID, points_class: str) -> Balance:
     """What a person has of one class; zeros before the first award."""
     account, asset = chart.citizen_points(citizen_id), chart.asset(points_class)
-    available = await tx.fetchval(
-        "SELECT input - output FROM balance WHERE account = $1 AND asset = $2", account, asset
+    row = await tx.fetchrow(
+        """SELECT (SELECT input - output FROM balance WHERE account = $1 AND asset = $2) AS points,
+                  (SELECT sum(amount)::bigint FROM hold
+                   WHERE citizen_id = $3 AND class = $4 AND state = 'open') AS held""",
+        account,
+        asset,
+        citizen_id,
+        points_class,
     )
+    points, held = (0, 0) if row is None else (row["points"] or 0, row["held"] or 0)
     debts = await debts_of(tx, {(citizen_id, points_class)})
+    net = points - held - debts.get((citizen_id, points_class), 0)
     lots = await tx.fetch(
         """SELECT expiry_month, open FROM lot
            WHERE citizen_id = $1 AND class = $2 AND open > 0 ORDER BY expiry_month""",
@@ -185,9 +241,9 @@ async def balance_of(tx: Tx, citizen_id: UUID, points_class: str) -> Balance:
         points_class,
     )
     return Balance(
-        available=available or 0,
-        held=0,
-        debt=debts.get((citizen_id, points_class), 0),
+        available=max(net, 0),
+        held=held,
+        debt=max(-net, 0),
         lots=tuple((row["expiry_month"], row["open"]) for row in lots),
     )
 

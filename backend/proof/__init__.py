@@ -8,7 +8,7 @@ below keep the log in the database.
 from backend.proof import checkpoint, leaves, merkle, onchain, receipt, statements, trust, verify
 from backend.proof.fields import ACT_BATCH_KIND
 from backend.proof.onchain import ChainFault, ChainReader, ChainTx, ChainTxReceipt, Enacted
-from backend.proof.queue import become_sealer, count_waiting, forget, queue, set_aside, waiting
+from backend.proof.queue import become_sealer, count_waiting, forget, queue, set_aside
 from backend.proof.receipt import Anchor, Form, Posted, Receipt, ReceiptError, StatementOrigin
 from backend.proof.service import (
     Checkpoint,
@@ -92,5 +92,4 @@ __all__ = [
     "statements",
     "trust",
     "verify",
-    "waiting",
 ]

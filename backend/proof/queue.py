@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from uuid import UUID
 
 from backend.kit.db import Tx
-from backend.proof.leaves import TRANSFER
 
 SEALER_LOCK = 0x7365616C  # "seal"
 """The advisory lock whose holder alone may append to the log."""
@@ -20,26 +19,6 @@ async def queue(tx: Tx, kind: int, refs: Sequence[UUID]) -> None:
 async def become_sealer(tx: Tx) -> bool:
     """Take the sealer's lock until `tx` ends; False when another process holds it."""
     return await tx.try_lock(SEALER_LOCK)
-
-
-async def waiting(tx: Tx, limit: int) -> list[tuple[int, UUID]]:
-    """Up to `limit` (kind, ref) of committed rows without a leaf, enactments first.
-
-    Whatever is visible and waiting is taken. No highest id is remembered: a row that commits
-    late is simply taken later, where a mark would have passed over it.
-    """
-    rows = await tx.fetch(
-        """SELECT kind, ref FROM (
-               (SELECT kind, ref FROM unsealed WHERE kind <> $1 AND refused IS NULL LIMIT $2)
-               UNION ALL
-               (SELECT kind, ref FROM unsealed WHERE kind = $1 AND refused IS NULL
-                ORDER BY ref LIMIT $2)
-           ) AS w
-           ORDER BY kind = $1, ref LIMIT $2""",
-        TRANSFER,
-        limit,
-    )
-    return [(row["kind"], row["ref"]) for row in rows]
 
 
 async def forget(tx: Tx, sealed: Sequence[tuple[int, UUID]]) -> None:

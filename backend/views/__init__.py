@@ -15,6 +15,7 @@ from backend.views.people import (
     transfer_of_activity,
 )
 from backend.views.receipt_rows import AnchorRow, PostedRow, anchor_over, batch_over
+from backend.views.sealable import rows_to_seal
 from backend.views.statements import (
     DaySum,
     ReceivedEvent,
@@ -62,6 +63,7 @@ __all__ = [
     "partners_to_close",
     "person_of",
     "received_event",
+    "rows_to_seal",
     "states_of",
     "transfer_fields",
     "transfer_of_activity",

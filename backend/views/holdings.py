@@ -48,7 +48,15 @@ async def holdings_of(tx: Tx, citizen_id: UUID) -> list[Holding]:
         for row in await tx.fetch(
             """SELECT account, asset, input - output AS rest FROM balance
                WHERE account = ANY($1::text[]) AND asset LIKE 'POINT/%'""",
-            [f"citizen:{citizen_id}:{part}" for part in ("points", "held", "debt")],
+            [f"citizen:{citizen_id}:{part}" for part in ("points", "debt")],
+        )
+    }
+    held = {
+        row["class"]: row["points"]
+        for row in await tx.fetch(
+            """SELECT class, sum(amount)::bigint AS points FROM hold
+               WHERE citizen_id = $1 AND state = 'open' GROUP BY class""",
+            citizen_id,
         )
     }
     pending = {
@@ -74,17 +82,22 @@ async def holdings_of(tx: Tx, citizen_id: UUID) -> list[Holding]:
         expiring.setdefault(row["class"], []).append((row["expiry_month"], row["open"]))
     issued = await tx.fetch("SELECT DISTINCT class FROM programme")
     classes = {row["class"] for row in issued} | {name for _, name in balances}
-    return [
-        Holding(
-            points_class=name,
-            available=balances.get(("points", name), 0),
-            held=balances.get(("held", name), 0),
-            debt=abs(balances.get(("debt", name), 0)),
-            pending=pending.get(name, 0),
-            expiring=tuple(expiring.get(name, ())),
+    found: list[Holding] = []
+    for name in sorted(classes):
+        # A debt's balance is below zero: what is not set aside stands against it.
+        free = balances.get(("points", name), 0) - held.get(name, 0)
+        net = free + balances.get(("debt", name), 0)
+        found.append(
+            Holding(
+                points_class=name,
+                available=max(net, 0),
+                held=held.get(name, 0),
+                debt=max(-net, 0),
+                pending=pending.get(name, 0),
+                expiring=tuple(expiring.get(name, ())),
+            )
         )
-        for name in sorted(classes)
-    ]
+    return found
 
 
 async def movements_of(

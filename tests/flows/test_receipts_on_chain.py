@@ -16,9 +16,12 @@ from backend.chain import ChainAccess, ChainClient, contracts
 from backend.chain.contracts import DEBIT_CHAIN_SENDER, EnactmentTerms
 from backend.flows.anchor_log import anchor_log
 from backend.flows.deploy_chain import access_chain, deploy_chain
+from backend.flows.expire_points import expire_points
 from backend.flows.issue_receipt import issue_receipt
 from backend.flows.post_points import post_points
 from backend.flows.publish_trust import publish_trust
+from backend.flows.reconcile import reconcile
+from backend.flows.refund_redemption import give_back
 from backend.flows.reverse_points import reverse_points
 from backend.flows.seal_log import seal_once
 from backend.flows.verify_receipt import verify_receipt
@@ -31,6 +34,7 @@ from backend.kit.vault import Vault
 from backend.proof import Verdict, leaves
 from tests.chain.support import APPROVERS, ROOT, NodeProcess, executed
 from tests.flows.award_world import PROGRAMME, World, a_method, a_rule, rows, trip
+from tests.flows.redeem_world import a_reward, open_shop, redeem
 
 pytestmark = pytest.mark.chain
 
@@ -238,6 +242,35 @@ async def test_enactments_and_reversals_have_receipts_too(city: City) -> None:
     verdict = await check(await city.receipt(reversal.transfer_id), trust, city.node.url)
     assert verdict.ok, verdict
     assert outcomes(verdict) == ON_LINE | {"method": "stated"}
+
+
+async def test_spent_given_back_and_lapsed_points_have_receipts_too(city: City) -> None:
+    """Award, redemption, refund and expiry reach the chain in an order that it accepts."""
+    world = city.world
+    await world.record(trip(distance_m=22_000), trip(1, distance_m=12_000))
+    await world.award()
+    shop = await open_shop(world, a_reward(price_points=20))
+    first = await redeem(shop, world.people[0])
+    await city.settle()
+    await give_back(shop, first.redemption_id)
+    second = await redeem(shop, world.people[0])
+    await city.settle()
+    world.clock.advance(days=3 * 365)
+    assert await expire_points(world.db, world.clock, city.settings.city_tz) == 2
+    await city.settle()
+    trust = await city.trust()
+    moved = await rows(world.db, "SELECT transfer_id, act FROM transfer WHERE act <> 'award'")
+    assert {each["act"] for each in moved} == {"redeem", "refund", "expire"}
+    for each in moved:
+        verdict = await check(await city.receipt(each["transfer_id"]), trust, city.node.url)
+        assert verdict.ok, (each["act"], verdict)
+        shared = await city.receipt(each["transfer_id"], "share")
+        assert (await check(shared, trust, city.node.url)).ok
+    assert second.state == "posted"
+    report = await reconcile(world.db, city.access)
+    assert report.differences == []
+    assert report.ledger_points["carbon"] == [48 + 27 + 20, 40, 28 + 27]
+    assert (await world.recomputed()).differences == []
 
 
 async def test_what_a_receipt_refuses(city: City, url_of) -> None:

@@ -243,7 +243,7 @@ async def test_sealing_by_a_high_water_id_would_lose_it(
         mark = max((row["ref"] for row in found), default=mark)
         return [(row["kind"], row["ref"]) for row in found]
 
-    monkeypatch.setattr(proof, "waiting", above_the_mark)
+    monkeypatch.setattr(views, "rows_to_seal", above_the_mark)
     late, size = await late_commit(world, settings, url_of)
     assert size == 1
     async with world.db.transaction(readonly=True) as tx:

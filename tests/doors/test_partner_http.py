@@ -20,7 +20,7 @@ from backend.kit.services import Services
 from tests.doors.partner_door import BATCH, problem_of
 from tests.evidence.builders import SECRET, Town, a_town, as_json, signed_headers
 
-pytestmark = pytest.mark.network
+pytestmark = pytest.mark.sockets
 MIB = 1024 * 1024
 
 

@@ -23,7 +23,7 @@ from tests.evidence.builders import signed_headers
 from tests.flows.notice_world import Office, a_deliverer
 from tests.notices.receiver import Answer, a_receiver
 
-pytestmark = pytest.mark.network
+pytestmark = pytest.mark.sockets
 
 
 @pytest.fixture

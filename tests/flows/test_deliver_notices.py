@@ -27,7 +27,7 @@ from tests.flows.notice_world import Office, a_deliverer, an_office
 from tests.notices.certificates import sides_of
 from tests.notices.receiver import Answer, a_receiver, on_loopback
 
-pytestmark = pytest.mark.network
+pytestmark = pytest.mark.sockets
 
 
 @pytest.fixture

@@ -107,7 +107,7 @@ async def test_loopback_opens_loopback_only() -> None:
                 await _judged(open_policy, address)
 
 
-@pytest.mark.network
+@pytest.mark.sockets
 class TestCalling:
     """The name exists for the fake resolver only, so whoever arrives came by its answer."""
 

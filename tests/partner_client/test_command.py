@@ -25,7 +25,7 @@ from backend.partner_client import (
 )
 from tests.partner_client.platform_double import Platform, serving
 
-pytestmark = pytest.mark.network
+pytestmark = pytest.mark.sockets
 
 ROOT = Path(__file__).parents[2]
 MAPPING = """

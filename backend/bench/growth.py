@@ -7,10 +7,11 @@ first batch is compared with that at the end: history, claims and counters of a 
 by index, however much there is.
 """
 
-import asyncio
 import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
+
+import uvloop
 
 from backend.bench.pipeline import award, populate, quiet, record
 from backend.bench.scratch import Scratch, scratch
@@ -31,7 +32,7 @@ def run(n_max: int = 100_000, *, citizen_count: int = 5_000) -> dict[str, Any]:
     """
     batches = max(n_max // BATCH_EVENTS, COMPARED + 1)
     with quiet():
-        costs = asyncio.run(_grow(batches, citizen_count))
+        costs = uvloop.run(_grow(batches, citizen_count))
     first, last = min(costs[1 : COMPARED + 1]), min(costs[-COMPARED:])
     return {
         "events": batches * BATCH_EVENTS,

@@ -7,7 +7,6 @@ evidence rows they start from; one COPY of the rows they write. Then the same aw
 a time by an ORM.
 """
 
-import asyncio
 import json
 import os
 import secrets
@@ -16,6 +15,8 @@ from collections import defaultdict
 from datetime import UTC, date, datetime, timedelta
 from statistics import median
 from typing import Any
+
+import uvloop
 
 from backend import citizens, evidence, incentive, ledger, methodology
 from backend.bench import pipeline_orm
@@ -87,7 +88,7 @@ def run(
     `ratio_to_orm` is awarding over the per-row ORM version of it.
     """
     with quiet():
-        return asyncio.run(_run(n, rounds, orm_rows, citizen_count))
+        return uvloop.run(_run(n, rounds, orm_rows, citizen_count))
 
 
 async def _run(n: int, rounds: int, orm_rows: int, citizen_count: int) -> dict[str, Any]:

@@ -6,7 +6,6 @@ Both passes run in one process on the same database with everything in force, al
 months that home energy is compared with are recorded and decided beforehand, outside of the time.
 """
 
-import asyncio
 import json
 import os
 import secrets
@@ -15,6 +14,8 @@ from datetime import UTC, date, datetime, timedelta
 from statistics import median
 from typing import Any
 from zoneinfo import ZoneInfo
+
+import uvloop
 
 from backend import incentive, methodology
 from backend.bench import pipeline
@@ -34,7 +35,7 @@ DataOf = Callable[[datetime], Mapping[str, Any]]
 def run(n: int = 10_000, *, rounds: int = 5, citizen_count: int = 10_000) -> dict[str, Any]:
     """Award `n` events both ways; `ratio_seven_to_one` is time over time, at most 1.2 wanted."""
     with quiet():
-        return asyncio.run(_run(n, rounds, citizen_count))
+        return uvloop.run(_run(n, rounds, citizen_count))
 
 
 async def _run(n: int, rounds: int, citizen_count: int) -> dict[str, Any]:

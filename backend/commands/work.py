@@ -13,6 +13,8 @@ def work() -> None:
     import asyncio
     import signal
 
+    import uvloop
+
     from backend.chain import ChainClient, profile_of
     from backend.jobs import worker_of
     from backend.kit import pg
@@ -43,4 +45,4 @@ def work() -> None:
             log("worker_stopped")
 
     with pg.attach(settings.var, database_url=settings.database_url or "") as server:
-        asyncio.run(run(server.url("app")))
+        uvloop.run(run(server.url("app")))

@@ -16,6 +16,7 @@ from backend.public_api.documents import add_documents
 from backend.public_api.log import add_log
 from backend.public_api.pages import add_pages
 from backend.public_api.rpc import add_rpc
+from backend.public_api.verify_page import add_verify_page
 
 NOT_READY: Refusal = (503, "not-ready", "系统尚未就绪。")
 
@@ -38,6 +39,7 @@ def router(services: Services, tools: PublicTools) -> APIRouter:
     add_rpc(public, services, tools.client)
     door.include_router(public)
     add_pages(door, services)
+    add_verify_page(door, services)
     return door
 
 

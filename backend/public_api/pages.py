@@ -4,29 +4,12 @@ import html
 from collections.abc import Mapping
 from typing import Any, cast
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse
 
 from backend import incentive, proof, views
 from backend.kit.services import Services
 from backend.public_api.reference import reference_page
-
-STYLE = """
-:root { color-scheme: light dark; --line: #8884; --accent: #1a7f4b; }
-body { font: 16px/1.6 system-ui, "Noto Sans SC", "PingFang SC", sans-serif; max-width: 60rem;
-  margin: 0 auto; padding: 1.5rem; }
-h1 { font-size: 1.6rem; } h2 { font-size: 1.15rem; margin-top: 2rem; }
-a { color: var(--accent); } code, pre { font: 14px/1.5 ui-monospace, monospace; }
-pre { overflow-x: auto; padding: .75rem; border: 1px solid var(--line); border-radius: 6px; }
-table { border-collapse: collapse; width: 100%; }
-td, th { text-align: left; padding: .35rem .6rem; border-bottom: 1px solid var(--line);
-  vertical-align: top; }
-.figures { display: flex; flex-wrap: wrap; gap: 1rem; padding: 0; list-style: none; }
-.figures li { border: 1px solid var(--line); border-radius: 8px; padding: .6rem 1rem; }
-.figures b { display: block; font-size: 1.5rem; }
-details { border-bottom: 1px solid var(--line); padding: .4rem 0; }
-summary { cursor: pointer; } .muted { opacity: .75; }
-"""
 
 LINKS = (
     ("/public/v1/trust", "信任文件 trust.json", "先保存它:以后核验回执只认这份文件"),
@@ -48,12 +31,12 @@ def page(title: str, body: str) -> str:
         '<!doctype html><html lang="zh-CN"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f'<title>{html.escape(title)}</title><link rel="stylesheet" href="/site.css"></head>'
-        f"<body>{body}</body></html>"
+        f'<body><div class="page">{body}</div></body></html>'
     )
 
 
 def add_pages(door: APIRouter, services: Services) -> None:
-    """`/`, `/docs` and their style sheet."""
+    """`/` and `/docs`."""
 
     @door.get("/", response_class=HTMLResponse, include_in_schema=False)
     async def start() -> HTMLResponse:  # pyright: ignore[reportUnusedFunction]
@@ -76,10 +59,6 @@ def add_pages(door: APIRouter, services: Services) -> None:
     async def docs(request: Request) -> HTMLResponse:  # pyright: ignore[reportUnusedFunction]
         schema = cast("Mapping[str, Any]", request.app.openapi())
         return HTMLResponse(page("碳惠 · 接口说明", reference_page(schema)))
-
-    @door.get("/site.css", response_class=Response, include_in_schema=False)
-    async def style() -> Response:  # pyright: ignore[reportUnusedFunction]
-        return Response(STYLE, media_type="text/css; charset=utf-8")
 
 
 def _start_body(services: Services, figures: Mapping[str, int], note: str) -> str:

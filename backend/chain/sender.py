@@ -88,6 +88,7 @@ async def prepare(
     purpose: str,
     ref: str,
     now: datetime,
+    value_wei: int = 0,
 ) -> ChainTx:
     """Take the lane's next nonce, sign, and store the bytes; nothing is sent here.
 
@@ -95,7 +96,9 @@ async def prepare(
     nonces leave no gap: a rolled-back preparation gives its nonce back.
     """
     nonce = await _take_nonce(tx, signer.address)
-    raw = signer.sign_transaction(terms, nonce=nonce, gas=gas, to=to, data=data)
+    raw = signer.sign_transaction(
+        terms, nonce=nonce, gas=gas, to=to, data=data, value_wei=value_wei
+    )
     stored = ChainTx(
         tx_id=new_id(),
         lane=signer.address,
@@ -339,6 +342,7 @@ class Driver:
                 to=content.to,
                 data=content.data,
                 gas=content.gas,
+                value_wei=content.value_wei,
                 purpose=row.purpose,
                 ref=row.ref,
                 now=now,

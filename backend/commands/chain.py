@@ -1,12 +1,14 @@
-"""`tanhui chain deploy|status|repost`: the contracts, and what is open or refused there."""
+"""`tanhui chain deploy|lanes|status|repost`: the contracts, the lanes, what is open or refused."""
 
 import asyncio
 import json
+from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 import typer
 
-from backend.kit.db import Database
+from backend.kit.db import Database, Row
 from backend.kit.settings import Settings, load_settings
 
 
@@ -28,6 +30,13 @@ def register(app: typer.Typer) -> None:
     ) -> None:
         """Show the node, the contracts, and transactions that are not final."""
         _run(_status, as_json)
+
+    @chain.command()
+    def lanes(  # pyright: ignore[reportUnusedFunction] — Typer keeps it
+        as_json: bool = typer.Option(False, "--json", help="Print JSON."),
+    ) -> None:
+        """Make, fund and admit as many posting lanes as TANHUI_POST_LANES says; repeatable."""
+        _run(_lanes, as_json)
 
     @chain.command()
     def repost(  # pyright: ignore[reportUnusedFunction] — Typer keeps it
@@ -59,6 +68,7 @@ def register(app: typer.Typer) -> None:
 def _run(work: Any, as_json: bool) -> None:
     from backend.chain import DeploymentDiffers, NodeAway, RpcError
     from backend.kit import pg
+    from backend.kit.problems import Problem
 
     settings = load_settings()
     try:
@@ -66,7 +76,7 @@ def _run(work: Any, as_json: bool) -> None:
             settings.var, database_url=settings.database_url, pg_bin=settings.pg_bin
         ) as server:
             answer = asyncio.run(work(settings, server.url("app")))
-    except (DeploymentDiffers, NodeAway, RpcError, pg.ServerError) as error:
+    except (DeploymentDiffers, NodeAway, Problem, RpcError, pg.ServerError) as error:
         typer.echo(f"chain: {error}", err=True)
         raise typer.Exit(1) from error
     if as_json:
@@ -84,11 +94,42 @@ async def _deploy(settings: Settings, url: str) -> dict[str, Any]:
     try:
         profile = profile_of(settings.chain_profile)
         async with ChainClient(settings.chain_rpc_url, profile) as client:
-            found = await deploy_chain(db, client, open_keys(settings.keys_dir))
+            found = await deploy_chain(
+                db, client, open_keys(settings.keys_dir, post_lanes=settings.post_lanes)
+            )
     finally:
         await db.close()
     return {
         deployment.name: f"{deployment.address} (block {deployment.block})" for deployment in found
+    }
+
+
+async def _lanes(settings: Settings, url: str) -> dict[str, Any]:
+    from backend.chain import ChainClient, open_keys, profile_of
+    from backend.flows.government_lane import Government
+    from backend.flows.open_lanes import open_lanes
+    from backend.kit.clock import SystemClock
+
+    db = await Database.open(url, size=2)
+    try:
+        profile = profile_of(settings.chain_profile)
+        async with ChainClient(settings.chain_rpc_url, profile) as client:
+            keys = open_keys(settings.keys_dir, post_lanes=settings.post_lanes)
+            government = Government(db, SystemClock(), client, keys.government)
+            opened = await open_lanes(government, keys)
+    finally:
+        await db.close()
+    answer = _lane_lines(opened.lanes)
+    if opened.ready_at:
+        answer["run_again_at"] = datetime.fromtimestamp(opened.ready_at, UTC).isoformat()
+    return answer
+
+
+def _lane_lines(lanes: Sequence[Any]) -> dict[str, Any]:
+    return {
+        f"lane_{number}": f"{lane.address} ({lane.balance_wei} wei, "
+        + ("posts)" if lane.admitted else "not admitted: tanhui chain lanes)")
+        for number, lane in enumerate(lanes, start=1)
     }
 
 
@@ -100,7 +141,10 @@ async def _status(settings: Settings, url: str) -> dict[str, Any]:
         async with db.transaction(readonly=True) as tx:
             deployments = await recorded_deployments(tx)
             waiting = await tx.fetchval("SELECT count(*) FROM chain_tx WHERE settled_at IS NULL")
-            refused = await tx.fetchval("SELECT count(*) FROM chain_batch WHERE state = 'refused'")
+            refused = await tx.fetch(
+                """SELECT batch_id, leaf_from, leaf_to, total, class, refused_reason
+                   FROM chain_batch WHERE state = 'refused' ORDER BY leaf_from, batch_id"""
+            )
         profile = profile_of(settings.chain_profile)
         async with ChainClient(settings.chain_rpc_url, profile) as client:
             keys = open_keys(settings.keys_dir)
@@ -111,8 +155,30 @@ async def _status(settings: Settings, url: str) -> dict[str, Any]:
                 "block": await client.block_number(),
                 "unmet": await probe(client, settings.chain_id, keys.addresses()),
                 **{d.name: d.address for d in deployments},
+                **await _standing(client, keys, deployments),
                 "transactions_open": waiting,
-                "batches_refused": refused,
+                "batches_refused": len(refused),
+                **{f"refused_{row['batch_id'].hex()}": _refusal(row) for row in refused},
             }
     finally:
         await db.close()
+
+
+async def _standing(client: Any, keys: Any, deployments: Sequence[Any]) -> dict[str, Any]:
+    """The lanes, and which contracts the auditor has paused."""
+    from backend.chain import lanes_of, paused
+
+    places = {d.name: d.address for d in deployments}
+    if "CarbonPoints" not in places:
+        return {}
+    stopped = [name for name, address in places.items() if await paused(client, address)]
+    return {**_lane_lines(await lanes_of(client, keys, places["CarbonPoints"])), "paused": stopped}
+
+
+def _refusal(row: Row) -> str:
+    """One refused batch as a line: what it holds, why the chain refused it, what to do."""
+    return (
+        f"leaves {row['leaf_from']} to {row['leaf_to']}, {row['total']} {row['class']}: "
+        f"{row['refused_reason']}; sent again by itself once the chain would take it, "
+        f"at once by tanhui chain repost"
+    )

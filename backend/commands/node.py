@@ -21,7 +21,7 @@ def register(app: typer.Typer) -> None:
         from backend.chain.node import NodeError, StoreInUse, serve_node
 
         settings = load_settings()
-        keys = open_keys(settings.keys_dir)
+        keys = open_keys(settings.keys_dir, post_lanes=settings.post_lanes)
         chosen = port if port is not None else urlsplit(settings.chain_rpc_url).port
         try:
             serve_node(

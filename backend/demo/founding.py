@@ -36,7 +36,8 @@ async def deploy(installation: Installation, show: Show) -> None:
     """Put the contracts on the chain and publish the trust file; on a later start only look."""
     async with open_services(installation) as (services, client):
         await _node_answers(client)
-        keys = open_keys(services.settings.keys_dir)
+        settings = services.settings
+        keys = open_keys(settings.keys_dir, post_lanes=settings.post_lanes)
         await deploy_chain(services.db, client, keys)
         trust = await publish_trust(services.db, services.vault, services.settings, services.clock)
     show("✓", f"合约已部署,信任文件第 {trust.version} 版(单节点链:能发现篡改,但不是共识)")

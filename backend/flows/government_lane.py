@@ -73,13 +73,17 @@ async def standing(tx: Tx, purpose: str, ref: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A call to one of our contracts: what it is for, where to, its input and gas limit."""
+    """A call to one of our contracts: what it is for, where to, its input and gas limit.
+
+    With `value_wei` it is a payment, to one of our own keys.
+    """
 
     purpose: str
     ref: str
     to: str
     data: bytes
     gas: int
+    value_wei: int = 0
 
 
 async def terms_now(government: Government) -> Terms:
@@ -96,6 +100,7 @@ async def prepare(tx: Tx, government: Government, terms: Terms, call: Call) -> C
         to=call.to,
         data=call.data,
         gas=call.gas,
+        value_wei=call.value_wei,
         purpose=call.purpose,
         ref=call.ref,
         now=government.clock.now(),

@@ -12,7 +12,6 @@ async def settle_government(government: Government) -> int:
         **seat_approver.purposes(),
         **fund_programme.purposes(),
         **open_lanes.purposes(),
-        **open_lanes.purposes(),
     }
     signer = government.signer
     driver = Driver(government.db, government.client, {signer.address: signer}, purposes)

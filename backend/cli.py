@@ -30,6 +30,7 @@ COMMANDS = {
     "sanity": "sanity",
     "send": "send",
     "serve": "serve",
+    "simulate": "simulate",
     "statement": "statement",
     "verify": "verify",
     "work": "work",

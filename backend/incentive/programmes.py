@@ -169,15 +169,19 @@ async def set_status(
     )
 
 
-async def calendar(tx: Tx) -> RuleCalendar:
-    """All enacted rules; holds their programmes shared, so that no window moves until `tx` ends."""
+_PROGRAMMES = """
+    SELECT programme_id, name, class AS points_class, day_from, day_to, budget_period, expiry_months
+    FROM programme ORDER BY programme_id"""
+
+
+async def calendar(tx: Tx, *, hold: bool = True) -> RuleCalendar:
+    """All enacted rules; holds their programmes shared, so that no window moves until `tx` ends.
+
+    Without `hold`, as one snapshot sees them: for a transaction that only reads.
+    """
     programmes = {
         row["programme_id"]: Programme(**row)
-        for row in await tx.fetch(
-            """SELECT programme_id, name, class AS points_class, day_from, day_to, budget_period,
-                      expiry_months
-               FROM programme ORDER BY programme_id FOR SHARE"""
-        )
+        for row in await tx.fetch(_PROGRAMMES + (" FOR SHARE" if hold else ""))
     }
     rows = await tx.fetch(
         """SELECT document, programme_id, day_from, day_to,

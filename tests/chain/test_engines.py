@@ -1,74 +1,16 @@
-"""One behaviour suite, two engines: the embedded node and anvil, and their figures side by side.
+"""One behaviour suite, two engines: the embedded node and anvil, and their figures side by side."""
 
-anvil is looked for in ANVIL_BIN, then among the contract tools; its shim script is not used.
-"""
-
-import os
-import socket
-import subprocess
-import tempfile
-import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
-from backend.chain import ChainClient, ChainKeys, RpcError, Signer, deploy, open_keys, probe
+from backend.chain import ChainClient, ChainKeys, RpcError, Signer, deploy, probe
 from backend.chain import contracts as k
 from backend.chain.deploy import find_deployments, planned_addresses
-from tests.chain.support import (
-    CHAIN_ID,
-    ROOT,
-    NodeProcess,
-    enact_rule,
-    executed,
-    free_port,
-    send,
-)
+from tests.chain.anvil import Anvil, anvil_binary, funded
+from tests.chain.support import CHAIN_ID, NodeProcess, enact_rule, executed, send
 
 pytestmark = pytest.mark.chain
-
-PLACES = (
-    ROOT / "contracts/node_modules/@foundry-rs/anvil-linux-amd64/bin/anvil",
-    ROOT / "contracts/node_modules/@foundry-rs/anvil-linux-arm64/bin/anvil",
-    ROOT / "contracts/node_modules/@foundry-rs/anvil-darwin-arm64/bin/anvil",
-)
-
-
-class Anvil:
-    """anvil on the same chain id, its rich account used to fund our keys."""
-
-    def __init__(self, binary: Path) -> None:
-        port = free_port()
-        self.url = f"http://127.0.0.1:{port}"
-        self.keys: ChainKeys = open_keys(Path(tempfile.mkdtemp()) / "keys")
-        arguments = ["--port", str(port), "--chain-id", str(CHAIN_ID), "--hardfork", "prague"]
-        self._process = subprocess.Popen(
-            [str(binary), *arguments, "--silent"], stdin=subprocess.DEVNULL
-        )
-        for _ in range(500):
-            try:
-                socket.create_connection(("127.0.0.1", port), timeout=1).close()
-            except OSError:
-                time.sleep(0.02)
-            else:
-                return
-        raise RuntimeError("anvil does not answer")
-
-    def stop(self) -> None:
-        self._process.kill()
-        self._process.wait()
-
-
-def anvil_binary() -> Path:
-    given = os.environ.get("ANVIL_BIN")
-    for place in [Path(given)] if given else PLACES:
-        if place.is_file():
-            return place
-    reason = f"anvil: not found at {given or 'contracts/node_modules/@foundry-rs'}"
-    if os.environ.get("CI") == "true":
-        pytest.fail(reason + ", and CI=true makes it compulsory")
-    pytest.skip(reason)
 
 
 @pytest.fixture(scope="module", params=["embedded", "anvil"])
@@ -82,12 +24,6 @@ def engine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
         anvil = Anvil(anvil_binary())
         yield anvil
         anvil.stop()
-
-
-async def funded(client: ChainClient, keys: ChainKeys) -> None:
-    for address in keys.addresses():
-        if await client.balance_wei(address) == 0:
-            await client.request("anvil_setBalance", address, hex(10**24))
 
 
 FIGURES: dict[str, list[object]] = {}

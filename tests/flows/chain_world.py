@@ -5,16 +5,17 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from hashlib import new as new_hash
-from typing import Any
+from typing import Any, Protocol
 from uuid import UUID
 
 from backend import proof
-from backend.chain import ChainAccess, ChainClient
+from backend.chain import ChainAccess, ChainClient, ChainKeys, ChainProfile
 from backend.chain.contracts import DEBIT_CHAIN_SENDER, set_budget_input, set_class_input
+from backend.chain.profile import EMBEDDED
 from backend.flows.deploy_chain import access_chain, deploy_chain
 from backend.kit.db import Database
 from backend.kit.ids import new_id
-from tests.chain.support import NodeProcess, enact_rule, executed
+from tests.chain.support import enact_rule, executed
 
 NOW = datetime(2026, 11, 22, 4, 0, tzinfo=UTC)
 DAY = date(2026, 11, 22)
@@ -51,12 +52,19 @@ def a_leaf(
     }
 
 
+class AnyNode(Protocol):
+    """A running node: where it answers, and the installation's keys."""
+
+    url: str
+    keys: ChainKeys
+
+
 @dataclass
 class ChainWorld:
     """One chain, one database, and what was planted."""
 
     db: Database
-    node: NodeProcess
+    node: Any
     client: ChainClient
     access: ChainAccess
     planted: list[UUID] = field(default_factory=list)
@@ -101,20 +109,28 @@ class ChainWorld:
 
     async def award(self, awards: Sequence[tuple[int, int]]) -> None:
         """Transfers of (account number, points), queued to be sealed: what a flow commits."""
-        citizens = [await self.citizen(number) for number, _ in awards]
+        await self.transfer("award", awards)
+
+    async def transfer(self, act: str, amounts: Sequence[tuple[int, int]]) -> None:
+        """The same for any act, of (account number, points)."""
+        citizens = [await self.citizen(number) for number, _ in amounts]
         async with self.db.transaction() as tx:
-            for citizen_id, (number, amount) in zip(citizens, awards, strict=True):
+            for citizen_id, (number, amount) in zip(citizens, amounts, strict=True):
                 transfer_id = new_id()
+                terms = a_leaf(act=act, account=number, amount=amount)
                 await tx.execute(
                     """INSERT INTO transfer (transfer_id, act, reason, citizen_id, class, amount,
                            programme_id, rule_id, rule_version, city_day, created_at)
-                       VALUES ($1, 'award', 0, $2, $3, $4, $5, $6, 1, $7, $8)""",
+                       VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)""",
                     transfer_id,
+                    act,
+                    terms["reason"],
                     citizen_id,
                     CLASS,
                     amount,
-                    PROGRAMME,
-                    RULE,
+                    terms["programme"],
+                    terms["rule"],
+                    terms["rule_version"],
                     DAY,
                     NOW,
                 )
@@ -123,7 +139,7 @@ class ChainWorld:
                     transfer_id,
                     NOW,
                 )
-                self.unsealed.append((transfer_id, a_leaf(account=number, amount=amount)))
+                self.unsealed.append((transfer_id, terms))
 
     async def seal_transfers(self) -> None:
         """Leaves for everything queued, and a checkpoint, in one commit."""
@@ -148,10 +164,15 @@ class ChainWorld:
 
 @asynccontextmanager
 async def chain_world(
-    db: Database, node: NodeProcess, *, cap: int | None = 1_000_000, enacted: bool = True
+    db: Database,
+    node: AnyNode,
+    *,
+    cap: int | None = 1_000_000,
+    enacted: bool = True,
+    profile: ChainProfile = EMBEDDED,
 ) -> AsyncIterator[ChainWorld]:
     """Deploy, enact the rule, fund the programme."""
-    async with ChainClient(node.url) as client:
+    async with ChainClient(node.url, profile) as client:
         await deploy_chain(db, client, node.keys)
         access = await access_chain(db, client, node.keys)
         world = ChainWorld(db, node, client, access)

@@ -1,9 +1,12 @@
-"""draft → approved → enacted: a rule or method takes force by two officials' own signatures.
+"""approved → enacted: a rule or method takes force by two officials' own signatures.
 
-The document is published as a draft; each approver signs its EIP-712 enactment with their own
-key file; the second approval prepares `RuleRegistry.enact`, which recovers both signatures once
-more on chain. Only the commit that finds that transaction final puts the version in force here
-and queues its leaf: the chain knows first, the database follows.
+Each approver signs the EIP-712 enactment of the exact digest with their own key; `RuleRegistry`
+recovers both signatures once more on chain. Only the commit that finds that transaction final puts
+the version in force here and queues its leaf: the chain knows first, the database follows.
+
+What officials draft in office goes through `flows.rule_life`, which enacts after the public
+notice. A document that founds an installation is drafted from a file and enacted by the second
+approval, without an office: see `tanhui rules`.
 """
 
 from collections.abc import Sequence
@@ -12,7 +15,16 @@ from datetime import date
 from typing import Any, Literal, cast
 
 from backend import incentive, methodology, officials
-from backend.chain import ChainTx, Purpose, Receipt, Signer, contracts, explain_failure, keys
+from backend.chain import (
+    ChainTx,
+    Purpose,
+    Receipt,
+    Signer,
+    Terms,
+    contracts,
+    explain_failure,
+    keys,
+)
 from backend.flows.government_lane import (
     Call,
     Deployed,
@@ -31,6 +43,8 @@ from backend.kit.ids import new_id
 from backend.kit.logs import log
 from backend.kit.needs import DocumentError
 from backend.kit.problems import Problem
+from backend.officials import Official, life, requests
+from backend.officials.life import StepTaken
 
 What = Literal["rule", "method"]
 CODES: dict[What, int] = {"rule": contracts.WHAT_RULE, "method": contracts.WHAT_METHOD}
@@ -60,6 +74,11 @@ class Version:
     def ref(self) -> str:
         """Its name among the chain's transactions."""
         return f"{self.what}/{self.id}/{self.version}"
+
+    @property
+    def key(self) -> life.Key:
+        """What it is kept under."""
+        return CODES[self.what], self.id, self.version
 
     @property
     def terms(self) -> contracts.EnactmentTerms:
@@ -108,28 +127,52 @@ async def draft(db: Database, clock: Clock, text: bytes) -> Version:
 async def approve(
     government: Government, what: What, name: str, version: int, official_id: str, signer: Signer
 ) -> Standing:
-    """Add one official's approval; the second one enacts, on chain first.
+    """Add one official's approval; the second one enacts what was not drafted in office.
 
     Approving again changes nothing, and sends the enactment again if the chain refused it before.
-    Raises Problem: 404 `unknown-document`, 403 `not-an-approver`, `wrong-key`, 409 `notice-open`
-    for a method still on public notice, 503 `chain-away`.
+    Raises Problem: 404 `unknown-document`, 403 `not-an-approver`, `wrong-key`, `own-draft`, 409
+    `notice-open` for a method still on public notice, `not-submitted`, 503 `chain-away`.
     """
     terms = await terms_now(government)
     async with government.db.transaction() as tx:
         place = await deployed(tx)
-        found = await _version(tx, what, name, version)
+        found = await version_of(tx, what, name, version)
         if what == "method":
             await _refuse_open_notice(tx, found, government.clock)
-        await _add_approval(tx, government.clock, place, found, official_id, signer)
-        approvals = await _approvals(tx, found)
-        ready = len(approvals) >= APPROVALS_NEEDED
+        steps = await life.steps(tx, found.key)
+        signature = signer.sign_digest(enactment_digest(place, found))
+        await add_approval(tx, government.clock, place, found, official_id, signature)
+        approvals = await counting_approvals(tx, found)
+        ready = not steps and len(approvals) >= APPROVALS_NEEDED
         if ready and not await standing(tx, PURPOSE, found.ref):
-            if what == "rule":
-                await incentive.set_status(tx, name, version, "approved", government.clock.now())
-            await prepare(tx, government, terms, _enact_call(place, found, approvals))
+            await prepare_enactment(tx, government, terms, place, found, approvals)
     approvers = tuple(sorted(row["address"] for row in approvals))
     if not ready:
         return Standing(found, approvers, enacted=False)
+    return await settle_enactment(government, found, approvers)
+
+
+async def prepare_enactment(
+    tx: Tx,
+    government: Government,
+    terms: Terms,
+    place: Deployed,
+    found: Version,
+    approvals: Sequence[Row],
+) -> None:
+    """Store the signed `enact` call, to be sent by the government's lane."""
+    if found.what == "rule":
+        now = government.clock.now()
+        await incentive.set_status(tx, found.id, found.version, "approved", now)
+    first, second = (row["signature"] for row in approvals[:APPROVALS_NEEDED])
+    data = contracts.enact_input(found.terms, first, second)
+    await prepare(tx, government, terms, Call(PURPOSE, found.ref, place.rule_registry, data, _GAS))
+
+
+async def settle_enactment(
+    government: Government, found: Version, approvers: tuple[str, ...]
+) -> Standing:
+    """Wait for the chain's word on a prepared enactment. Raises Problem 503 `chain-away`."""
     await settle(government, {PURPOSE: enact_purpose(government.clock)})
     async with government.db.transaction(readonly=True) as tx:
         state = await outcome(tx, PURPOSE, found.ref)
@@ -148,8 +191,8 @@ def enact_purpose(clock: Clock) -> Purpose:
             if what == "rule":
                 await incentive.set_status(tx, name, version, "draft", clock.now())
             return
-        found = await _version(tx, what, name, version)
-        approvals = await _approvals(tx, found)
+        found = await version_of(tx, what, name, version)
+        approvals = await counting_approvals(tx, found)
         await _record(tx, clock, found, approvals[:APPROVALS_NEEDED], done)
 
     return Purpose(on_settled=on_settled, explain=explain_failure)
@@ -207,26 +250,34 @@ async def _refuse_open_notice(tx: Tx, found: Version, clock: Clock) -> None:
         raise Problem(409, error.name, detail, id=found.id, version=found.version) from error
 
 
-async def _add_approval(
-    tx: Tx, clock: Clock, place: Deployed, found: Version, official_id: str, signer: Signer
+def enactment_digest(place: Deployed, found: Version) -> bytes:
+    """The EIP-712 digest that approvers of a version sign."""
+    return contracts.enactment_digest(place.chain_id, place.rule_registry, found.terms)
+
+
+async def add_approval(
+    tx: Tx, clock: Clock, place: Deployed, found: Version, official_id: str, signature: bytes
 ) -> None:
+    """Keep an approver's signature over the exact digest; the same again changes nothing.
+
+    Raises Problem: 403 `not-an-approver`, `wrong-key`, `own-draft`, 409 `not-submitted`.
+    """
     official = await officials.find(tx, official_id)
     if official is None or not official.acts or "approver" not in official.roles:
         raise Problem(403, "not-an-approver", "只有登记的审批人可以审批。", official_id=official_id)
-    digest = contracts.enactment_digest(place.chain_id, place.rule_registry, found.terms)
-    signature = signer.sign_digest(digest)
-    # Recovered from the signature, as the contract will do it, not read from the key.
-    if keys.recover(digest, signature) != official.address:
-        raise Problem(403, "wrong-key", "密钥文件不属于这位审批人。", official_id=official_id)
+    steps = await life.steps(tx, found.key)
+    if any(each.step == "drafted" and each.actor == official_id for each in steps):
+        raise Problem(403, "own-draft", "起草人不能审批自己起草的文件。", official_id=official_id)
+    if steps and not is_submitted(steps, found.digest):
+        raise Problem(409, "not-submitted", "文件尚未提交审批。", id=found.id)
+    refuse_other_key(official, enactment_digest(place, found), signature)
     await tx.execute(
         """INSERT INTO approval (approval_id, what, id, version, digest, official_id, address,
                signature, approved_at)
            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
            ON CONFLICT (what, id, version, address) DO NOTHING""",
         new_id(),
-        CODES[found.what],
-        found.id,
-        found.version,
+        *found.key,
         found.digest,
         official_id,
         official.address,
@@ -235,32 +286,72 @@ async def _add_approval(
     )
 
 
-async def _approvals(tx: Tx, found: Version) -> list[Row]:
-    return await tx.fetch(
-        """SELECT address, signature FROM approval
+def refuse_other_key(official: Official, digest: bytes, signature: bytes) -> None:
+    """Raise Problem 403 `wrong-key` unless the official's own key signed the digest.
+
+    Recovered from the signature, as the contract will do it, not read from the key.
+    """
+    try:
+        signed_by = keys.recover(digest, signature)
+    except ValueError as error:
+        raise Problem(403, "wrong-key", f"签名无法验证:{error}") from error
+    if official.address is None or signed_by != official.address:
+        raise Problem(
+            403,
+            "wrong-key",
+            "签名密钥不属于这位人员,或签的不是这一版文件。",
+            official_id=official.official_id,
+        )
+
+
+def is_submitted(steps: Sequence[StepTaken], digest: bytes) -> bool:
+    """Whether a version with this digest waits for approval or is past it."""
+    return bool(steps) and steps[-1].step == "submitted" and steps[-1].digest == digest
+
+
+async def counting_approvals(tx: Tx, found: Version) -> list[Row]:
+    """The approvals that count, at most two, in the order in which they were given.
+
+    Not that of who drafted; and not one beside another of an official who took part in making,
+    re-roling or resetting the account within 72 hours before.
+    """
+    drafters = {each.actor for each in await life.steps(tx, found.key) if each.step == "drafted"}
+    rows = await tx.fetch(
+        """SELECT official_id, address, signature, approved_at FROM approval
            WHERE what = $1 AND id = $2 AND version = $3 AND digest = $4
            ORDER BY approved_at, approval_id""",
-        CODES[found.what],
-        found.id,
-        found.version,
+        *found.key,
         found.digest,
     )
+    others = [row for row in rows if row["official_id"] not in drafters]
+    for n, row in enumerate(others):
+        for earlier in others[:n]:
+            if await independent(tx, earlier, row):
+                return [earlier, row]
+    return others[:1]
 
 
-async def _version(tx: Tx, what: What, name: str, version: int) -> Version:
-    """The version as its document has it, locked: two approvals of one version take turns."""
+async def independent(tx: Tx, one: Row, other: Row) -> bool:
+    """Whether neither of two signers had a hand in the other's account when they signed."""
+    for made, by in ((one, other), (other, one)):
+        if await requests.touched_by(
+            tx, made["official_id"], by["official_id"], made["approved_at"]
+        ):
+            return False
+    return True
+
+
+async def version_of(tx: Tx, what: What, name: str, version: int) -> Version:
+    """The version as its document has it, locked: two approvals of one version take turns.
+
+    Raises Problem 404 `unknown-document`.
+    """
     row = await tx.fetchrow(_LOCK[what], name, version)
     if row is None:
         raise Problem(404, "unknown-document", "没有这个版本的文件。", id=name, version=version)
     read = incentive.read_rule if what == "rule" else methodology.read_method
     made = read(row["document"])
     return Version(what, made.id, made.version, made.digest, made.day_from, made.day_to)
-
-
-def _enact_call(place: Deployed, found: Version, approvals: Sequence[Row]) -> Call:
-    first, second = (row["signature"] for row in approvals[:APPROVALS_NEEDED])
-    data = contracts.enact_input(found.terms, first, second)
-    return Call(PURPOSE, found.ref, place.rule_registry, data, _GAS)
 
 
 def _read_ref(ref: str) -> tuple[What, str, int]:

@@ -1,6 +1,6 @@
 """Officials: who holds which role, how they sign in and sign, and what they did."""
 
-from backend.officials import access, audit, requests, roles
+from backend.officials import access, audit, life, requests, roles
 from backend.officials.access import Session
 from backend.officials.audit import note
 from backend.officials.keyfiles import KeyFile, read_key_file, refuse_demo_keys, write_key_file
@@ -28,6 +28,7 @@ __all__ = [
     "find",
     "keep_keystore",
     "keystore_of",
+    "life",
     "listed",
     "may",
     "note",

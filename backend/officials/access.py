@@ -190,6 +190,22 @@ async def set_access(
     )
 
 
+async def change_password_hash(
+    tx: Tx, official_id: str, before: str, made: str, at: datetime
+) -> None:
+    """Replace the password that was just proven. Raises Problem 409 `password-changed`."""
+    changed = await tx.fetchval(
+        """UPDATE official_access SET password_hash = $3, set_at = $4
+           WHERE official_id = $1 AND password_hash = $2 RETURNING official_id""",
+        official_id,
+        before,
+        made,
+        at,
+    )
+    if changed is None:
+        raise Problem(409, "password-changed", "口令刚刚在别处被修改。", official_id=official_id)
+
+
 async def close_access(tx: Tx, official_id: str, at: datetime) -> None:
     """End every session and make the password unusable, until it is set anew."""
     await revoke_sessions(tx, official_id, at)

@@ -12,7 +12,9 @@ from sqlalchemy import (
     ForeignKey,
     ForeignKeyConstraint,
     Index,
+    Integer,
     LargeBinary,
+    SmallInteger,
     Text,
     UniqueConstraint,
     text,
@@ -60,6 +62,12 @@ class OfficialRole(SQLModel, table=True):
             "official_id",
             unique=True,
             postgresql_where=text("kind = 'system'"),
+        ),
+        Index(
+            "official_role_drafts_or_approves_idx",
+            "official_id",
+            unique=True,
+            postgresql_where=text("role = ANY (ARRAY['drafter'::text, 'approver'::text])"),
         ),
     )
 
@@ -211,3 +219,92 @@ class AuditDay(SQLModel, table=True):
     entry_count: int = Field(sa_type=BigInteger)
     head: bytes = Field(sa_column=_bytes())
     closed_at: datetime = Field(sa_column=_instant())
+
+
+class DocumentStep(SQLModel, table=True):
+    """A step in the life of a rule (what 1) or method (what 2): drafted, submitted, returned."""
+
+    __tablename__ = "document_step"  # pyright: ignore[reportAssignmentType]
+    __table_args__ = (Index("document_step_document_idx", "what", "id", "version", "step_id"),)
+
+    step_id: UUID = Field(primary_key=True)
+    what: int = Field(sa_type=SmallInteger)
+    id: str = Field(sa_type=Text)
+    version: int = Field(sa_type=Integer)
+    digest: bytes = Field(sa_column=_bytes())
+    step: str = Field(sa_type=Text)
+    actor: str = Field(sa_type=Text)
+    at: datetime = Field(sa_column=_instant())
+    reason: str | None = Field(default=None, sa_type=Text)
+
+
+class PublicNotice(SQLModel, table=True):
+    """The public notice of an approved version; objections can be filed until it closes."""
+
+    __tablename__ = "public_notice"  # pyright: ignore[reportAssignmentType]
+    __table_args__ = (
+        UniqueConstraint("what", "id", "version", "digest", name="public_notice_once_key"),
+    )
+
+    notice_id: UUID = Field(primary_key=True)
+    what: int = Field(sa_type=SmallInteger)
+    id: str = Field(sa_type=Text)
+    version: int = Field(sa_type=Integer)
+    digest: bytes = Field(sa_column=_bytes())
+    opens_at: datetime = Field(sa_column=_instant())
+    closes_at: datetime = Field(sa_column=_instant())
+    given_by: str = Field(sa_type=Text)
+
+
+class Objection(SQLModel, table=True):
+    """What somebody has against a version on notice; text and contact are sealed."""
+
+    __tablename__ = "objection"  # pyright: ignore[reportAssignmentType]
+    __table_args__ = (Index("objection_notice_idx", "notice_id", "objection_id"),)
+
+    objection_id: UUID = Field(primary_key=True)
+    notice_id: UUID = Field(foreign_key="public_notice.notice_id")
+    text_sealed: bytes = Field(sa_column=_bytes())
+    contact_sealed: bytes | None = Field(default=None, sa_column=_bytes(nullable=True))
+    filed_at: datetime = Field(sa_column=_instant())
+
+
+class ObjectionAnswer(SQLModel, table=True):
+    """The answer to an objection. An upheld one ends the version's way: it is drafted anew."""
+
+    __tablename__ = "objection_answer"  # pyright: ignore[reportAssignmentType]
+
+    objection_id: UUID = Field(primary_key=True, foreign_key="objection.objection_id")
+    answer: str = Field(sa_type=Text)
+    upheld: bool
+    answered_by: str = Field(sa_type=Text)
+    answered_at: datetime = Field(sa_column=_instant())
+
+
+class StopOrder(SQLModel, table=True):
+    """An order to end an enacted version earlier; it takes two approvers' signatures."""
+
+    __tablename__ = "stop_order"  # pyright: ignore[reportAssignmentType]
+    __table_args__ = (Index("stop_order_document_idx", "what", "id", "version"),)
+
+    stop_id: UUID = Field(primary_key=True)
+    what: int = Field(sa_type=SmallInteger)
+    id: str = Field(sa_type=Text)
+    version: int = Field(sa_type=Integer)
+    digest: bytes = Field(sa_column=_bytes())
+    day_to: date
+    reason: str = Field(sa_type=Text)
+    asked_by: str = Field(sa_type=Text)
+    asked_at: datetime = Field(sa_column=_instant())
+
+
+class StopApproval(SQLModel, table=True):
+    """One approver's signature under a stop."""
+
+    __tablename__ = "stop_approval"  # pyright: ignore[reportAssignmentType]
+
+    stop_id: UUID = Field(primary_key=True, foreign_key="stop_order.stop_id")
+    address: str = Field(primary_key=True, sa_type=Text)
+    official_id: str = Field(sa_type=Text)
+    signature: bytes = Field(sa_column=_bytes())
+    approved_at: datetime = Field(sa_column=_instant())

@@ -1,5 +1,6 @@
 """Roles, and the one table that says which role may do what. API and panel both ask here."""
 
+from collections.abc import Sequence
 from typing import Literal
 
 from backend.kit.problems import Problem
@@ -70,6 +71,18 @@ ACTS: dict[str, frozenset[str]] = {
 def kind_of(role: str) -> Kind:
     """Business or system; an account's roles are all of one kind."""
     return "system" if role in SYSTEM else "business"
+
+
+def conflict(kind: str, held: Sequence[str], role: str) -> str | None:
+    """Why someone of this kind with these roles cannot have this one too, or None."""
+    others = [each for each in held if each != role]
+    if kind != kind_of(role):
+        return "管理类角色与业务角色不得由同一人担任。"
+    if kind == "system" and others:
+        return "系统、安全、审计三员须由三人分别担任。"
+    if {role, *others} >= {"drafter", "approver"}:
+        return "起草与审批不得由同一人担任。"
+    return None
 
 
 def may(roles: tuple[str, ...], act: str) -> bool:

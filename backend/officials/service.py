@@ -8,7 +8,7 @@ from backend.kit.clock import Clock
 from backend.kit.db import Row, Tx
 from backend.kit.problems import Problem
 from backend.kit.vault import Vault
-from backend.officials.roles import ROLES, kind_of
+from backend.officials.roles import ROLES, conflict, kind_of
 
 _ID = re.compile(r"[a-z][a-z0-9.-]{0,31}")
 _ADDRESS = re.compile(r"0x[0-9a-f]{40}")
@@ -77,21 +77,12 @@ async def register(
 
 
 async def add_role(tx: Tx, official_id: str, role: str, at: datetime) -> None:
-    """Give an official one more role. Raises Problem 409 `role-conflict` across the two kinds."""
+    """Give an official one more role. Raises Problem 409 `role-conflict`: see `roles.conflict`."""
     kind = await tx.fetchval("SELECT kind FROM official WHERE official_id = $1", official_id)
-    standing = await tx.fetchval(
-        "SELECT count(*) FROM official_role WHERE official_id = $1 AND role <> $2",
-        official_id,
-        role,
-    )
-    if kind != kind_of(role) or (kind == "system" and standing):
-        raise Problem(
-            409,
-            "role-conflict",
-            "管理类角色与业务角色不得由同一人担任,三员(系统、安全、审计)各由一人担任。",
-            official_id=official_id,
-            role=role,
-        )
+    held = await tx.fetch("SELECT role FROM official_role WHERE official_id = $1", official_id)
+    reason = conflict(kind, [row["role"] for row in held], role)
+    if reason is not None:
+        raise Problem(409, "role-conflict", reason, official_id=official_id, role=role)
     await tx.execute(
         """INSERT INTO official_role (official_id, role, kind, granted_at)
            VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING""",

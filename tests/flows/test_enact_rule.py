@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from backend import incentive, methodology
+from backend import incentive, methodology, officials
 from backend.chain import ChainClient, Signer, contracts
 from backend.flows import fund_programme
 from backend.flows.deploy_chain import deploy_chain
@@ -147,10 +147,8 @@ async def test_the_chain_recovers_the_signatures_itself(office: Office) -> None:
     """Negative control: with our own check broken, the contract still refuses a stranger."""
     await draft(office.db, office.government.clock, a_rule(version=4))
     async with office.db.transaction() as tx:
-        await tx.execute(
-            """INSERT INTO official (official_id, name, role, address, created_at)
-               VALUES ('rogue', '外人', 'approver', $1, now())""",
-            ROGUE.address,
+        await officials.register(
+            tx, "rogue", "外人", "approver", ROGUE.address, office.government.clock
         )
     await office.approve("metro-points", 4, "wang", WANG)
     standing = await office.approve("metro-points", 4, "rogue", ROGUE)

@@ -137,9 +137,12 @@ _PAGE = (
     + _WHICH.replace(
         "USING (evidence_id)",
         """USING (evidence_id)
-           LEFT JOIN award AS a ON a.evidence_id = e.evidence_id AND a.programme_id = $7""",
+           LEFT JOIN award AS a ON a.evidence_id = e.evidence_id AND a.programme_id = $7
+                               AND a.evidence_id > $5""",
     )
-    + " AND e.evidence_id > $5 ORDER BY e.evidence_id LIMIT $6"
+    # Said of each table, so that no join begins anew with every page.
+    + """ AND e.evidence_id > $5 AND d.evidence_id > $5
+          ORDER BY e.evidence_id LIMIT $6"""
 )
 
 
@@ -164,6 +167,10 @@ class _Runs:
     programme: Programme
     after: Trial
     before: Trial | None
+    asked: dict[tuple[date, str], tuple[Rule | None, Rule | None]] = field(
+        default_factory=dict[tuple[date, str], tuple[Rule | None, Rule | None]]
+    )
+    """The draft and the rule in force for a day and scenario; None where one has no say."""
 
     def rules(self) -> list[Rule]:
         """Every rule that may be asked."""
@@ -178,10 +185,10 @@ class _Runs:
         """Run one event through both and note the difference."""
         trial = event.trial
         scenario, reduction_mg = trial.reduction.scenario, trial.reduction.reduction_mg
-        after = self._paid(self.after, self.draft, event)
+        draft, in_force = self._rules_for(trial.city_day, scenario)
+        after = self._paid(self.after, draft, event)
         was = 0
         if result.in_force is not None and self.before is not None:
-            in_force = self._in_force(trial.city_day, scenario)
             before = self._paid(self.before, in_force, event)
             was = _tally(result.in_force, trial, before)
         now = _tally(result.draft, trial, after)
@@ -195,17 +202,23 @@ class _Runs:
         if was != now:
             result.people[trial.citizen_id] = result.people.get(trial.citizen_id, 0) + now - was
 
-    def _in_force(self, day: date, scenario: str) -> Rule | None:
-        for entry in self.calendar.in_force(day, scenario):
-            if entry.programme.programme_id == self.programme.programme_id:
-                return entry.rule
-        return None
+    def _rules_for(self, day: date, scenario: str) -> tuple[Rule | None, Rule | None]:
+        known = self.asked.get((day, scenario))
+        if known is None:
+            in_force = [
+                entry.rule
+                for entry in self.calendar.in_force(day, scenario)
+                if entry.programme == self.programme
+            ]
+            draft = self.draft if self.draft.concerns(scenario) else None
+            known = self.asked[day, scenario] = (draft, in_force[0] if in_force else None)
+        return known
 
     @staticmethod
     def _paid(run: Trial, rule: Rule | None, event: _Event) -> incentive.Paid | str:
         if event.refusal is not None:
             return event.refusal
-        if rule is None or not rule.concerns(event.trial.reduction.scenario):
+        if rule is None:
             return "no-rule-in-force"
         return run.pay(rule, event.trial, event.period)
 

@@ -12,6 +12,7 @@ from backend.kit.problems import Problem
 from backend.kit.services import Services
 from miniapp_api.reading import add_reading
 from miniapp_api.rewards import add_rewards
+from miniapp_api.shares import add_shares
 from miniapp_api.writing import BEARER, SIGNED_OUT, add_consents, add_logins
 
 
@@ -23,6 +24,7 @@ def router(services: Services) -> APIRouter:
     add_consents(door, services, who)
     add_reading(door, services, who)
     add_rewards(door, services, who)
+    add_shares(door, services, who)
     return door
 
 

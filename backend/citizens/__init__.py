@@ -1,6 +1,6 @@
 """Citizens: who they are to us, their accounts on chain, what they consented to, their logins."""
 
-from backend.citizens import answers, logins, notices, providers
+from backend.citizens import answers, logins, notices, providers, shares
 from backend.citizens.accounts import account_of_secret, accounts_of
 from backend.citizens.bindings import (
     BindingCode,
@@ -37,6 +37,7 @@ __all__ = [
     "notices",
     "providers",
     "reporters_of",
+    "shares",
     "standing_since",
     "withdraw_consent",
 ]

@@ -25,19 +25,7 @@ from backend.kit.services import Services
 from backend.kit.settings import Settings
 from backend.kit.vault import Vault
 from backend.proof import leaves
-from backend.rewards import Redemption, Reward, catalogue, redemptions
-from backend.rewards.suppliers import (
-    Absent,
-    Cancelled,
-    Handed,
-    HttpSupplier,
-    Order,
-    Outcome,
-    Refused,
-    SandboxSupplier,
-    Supplier,
-    Unknown,
-)
+from backend.rewards import Redemption, Reward, catalogue, redemptions, suppliers
 
 GIVE_UP_AFTER = timedelta(hours=1)
 """An order that its supplier never saw is taken back after this long."""
@@ -78,28 +66,28 @@ class Shop:
     vault: Vault
     clock: Clock
     city_tz: str
-    suppliers: Mapping[str, Supplier]
+    suppliers: Mapping[str, suppliers.Supplier]
 
     @classmethod
     def of(cls, services: Services) -> "Shop":
         """The shop of an installation; the sandbox is among its suppliers except in production."""
-        suppliers = _suppliers(services.settings, services.vault, services.clock)
+        known = _suppliers(services.settings, services.vault, services.clock)
         return cls(
             services.db,
             services.vault,
             services.clock,
             services.settings.city_tz,
-            suppliers,
+            known,
         )
 
 
-def _suppliers(settings: Settings, vault: Vault, clock: Clock) -> dict[str, Supplier]:
-    found: dict[str, Supplier] = {
-        name: HttpSupplier(url, vault.secret(f"supplier-{name}"), clock)
+def _suppliers(settings: Settings, vault: Vault, clock: Clock) -> dict[str, suppliers.Supplier]:
+    found: dict[str, suppliers.Supplier] = {
+        name: suppliers.HttpSupplier(url, vault.secret(f"supplier-{name}"), clock)
         for name, url in settings.supplier_urls.items()
     }
     if settings.profile != "production":
-        found[SANDBOX] = SandboxSupplier(vault.secret("supplier-sandbox"))
+        found[SANDBOX] = suppliers.SandboxSupplier(vault.secret("supplier-sandbox"))
     return found
 
 
@@ -181,23 +169,25 @@ async def hand_over(shop: Shop, redemption_id: UUID | None = None) -> int:
     return 1
 
 
-async def _ask(shop: Shop, redemption: Redemption, reward: Reward) -> Outcome:
+async def _ask(shop: Shop, redemption: Redemption, reward: Reward) -> suppliers.Outcome:
     """The first try places the order; later ones look for it first, since it may have arrived."""
     supplier = shop.suppliers.get(reward.supplier)
     if supplier is None:
-        return Unknown(f"no supplier {reward.supplier}")
+        return suppliers.Unknown(f"no supplier {reward.supplier}")
     order_id = redemption.redemption_id
     if redemption.tries > 1:
         found = await supplier.find(order_id)
-        if not isinstance(found, Absent):
+        if not isinstance(found, suppliers.Absent):
             return found
         if shop.clock.now() - redemption.created_at >= GIVE_UP_AFTER:
             return await supplier.cancel(order_id)
-    return await supplier.place(Order(order_id, reward.reward_id, reward.kind, reward.face_fen))
+    return await supplier.place(
+        suppliers.Order(order_id, reward.reward_id, reward.kind, reward.face_fen)
+    )
 
 
 async def _write(
-    tx: Tx, shop: Shop, asked: Redemption, reward: Reward, outcome: Outcome | None
+    tx: Tx, shop: Shop, asked: Redemption, reward: Reward, outcome: suppliers.Outcome | None
 ) -> str:
     """What the supplier said, in one commit; `outcome` None: draw from our own codes."""
     await lock_people(tx, [asked.citizen_id])
@@ -206,13 +196,17 @@ async def _write(
         return "settled-before"
     if outcome is None:
         code = await catalogue.draw_code(tx, shop.vault, reward.reward_id, redemption.redemption_id)
-        outcome = Refused("sold-out") if code is None else Handed(code, catalogue.OWN_CODES)
+        outcome = (
+            suppliers.Refused("sold-out")
+            if code is None
+            else suppliers.Handed(code, catalogue.OWN_CODES)
+        )
     now = shop.clock.now()
-    if isinstance(outcome, Handed):
+    if isinstance(outcome, suppliers.Handed):
         await _post(tx, shop, redemption, reward, outcome)
         return "posted"
-    if isinstance(outcome, Refused | Cancelled):
-        reason = outcome.reason if isinstance(outcome, Refused) else "supplier-away"
+    if isinstance(outcome, suppliers.Refused | suppliers.Cancelled):
+        reason = outcome.reason if isinstance(outcome, suppliers.Refused) else "supplier-away"
         await ledger.void_hold(tx, redemption.redemption_id, now)
         await redemptions.mark(tx, redemption.redemption_id, "voided", reason, now)
         await citizens.notices.tell(
@@ -226,12 +220,14 @@ async def _write(
         if reason != "sold-out":
             await catalogue.give_to_stock(tx, reward.reward_id)
         return "voided"
-    error = outcome.error if isinstance(outcome, Unknown) else "absent"
+    error = outcome.error if isinstance(outcome, suppliers.Unknown) else "absent"
     await redemptions.mark_unknown(tx, redemption, error, now)
     return "unknown"
 
 
-async def _post(tx: Tx, shop: Shop, redemption: Redemption, reward: Reward, handed: Handed) -> None:
+async def _post(
+    tx: Tx, shop: Shop, redemption: Redemption, reward: Reward, handed: suppliers.Handed
+) -> None:
     now = shop.clock.now()
     day = city_day(now, shop.city_tz)
     await ledger.post_hold(tx, redemption.redemption_id, day, now)

@@ -12,8 +12,7 @@ from backend.kit.logs import log
 from backend.kit.openapi import Refusal
 from backend.kit.problems import Problem
 from backend.proof import leaves
-from backend.rewards import Redemption, catalogue, redemptions
-from backend.rewards.suppliers import Cancelled, Refused
+from backend.rewards import Redemption, catalogue, redemptions, suppliers
 
 NOT_REFUNDABLE: Refusal = (409, "not-refundable", "这个兑换品不支持退回;如有质量问题请申诉。")
 NOT_POSTED: Refusal = (409, "not-posted", "这笔兑换还没有完成,不能退回。")
@@ -41,9 +40,9 @@ async def give_back(shop: Shop, redemption_id: UUID) -> Redemption:
     if not reward.refundable or supplier is None:
         raise Problem(*NOT_REFUNDABLE, redemption_id=str(redemption_id))
     outcome = await supplier.cancel(redemption_id)
-    if isinstance(outcome, Refused):
+    if isinstance(outcome, suppliers.Refused):
         raise Problem(*USED, redemption_id=str(redemption_id), reason=outcome.reason)
-    if not isinstance(outcome, Cancelled):
+    if not isinstance(outcome, suppliers.Cancelled):
         raise Problem(*SUPPLIER_AWAY, headers={"Retry-After": "30"})
     async with shop.db.transaction() as tx:
         await refund_in(tx, shop, redemption_id, "given-back", restock=True)

@@ -11,11 +11,13 @@ from backend.kit.db import DATABASE_AWAY
 from backend.kit.openapi import Refusal, refusals
 from backend.kit.services import Services
 from backend.kit.web import Measures
-from backend.public_api.circulation import add_circulation
+from backend.public_api.circulation import CurrentSupply, add_circulation
 from backend.public_api.documents import add_documents
+from backend.public_api.library import add_library
 from backend.public_api.log import add_log
 from backend.public_api.pages import add_pages
 from backend.public_api.rpc import add_rpc
+from backend.public_api.shared import add_shared
 from backend.public_api.verify_page import add_verify_page
 
 NOT_READY: Refusal = (503, "not-ready", "系统尚未就绪。")
@@ -35,10 +37,13 @@ def router(services: Services, tools: PublicTools) -> APIRouter:
     public = APIRouter(prefix="/public/v1")
     add_log(public, services)
     add_documents(public, services)
-    add_circulation(public, services, tools.client)
+    supply = CurrentSupply(services, tools.client)
+    add_circulation(public, services, supply)
+    add_shared(public, services)
     add_rpc(public, services, tools.client)
     door.include_router(public)
-    add_pages(door, services)
+    add_pages(door, services, supply)
+    add_library(door, services)
     add_verify_page(door, services)
     return door
 

@@ -4,6 +4,7 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator
 from datetime import date
+from typing import Any
 
 import pytest
 
@@ -16,6 +17,7 @@ from backend.kit.clock import FixedClock
 from backend.kit.db import Database
 from backend.kit.problems import Problem
 from backend.kit.vault import Vault
+from backend.ledger import holds
 from backend.rewards import Policy, catalogue, suppliers
 from backend.rewards.suppliers import HttpSupplier, Outcome, Supplier, Unknown
 from tests.flows.award_world import World, rows, trip
@@ -166,15 +168,21 @@ async def test_without_the_lock_the_same_hundred_overdraw(
 ) -> None:
     """Negative control: what protects the balance is the person's lock."""
 
-    together = asyncio.Barrier(4)
+    together, read = asyncio.Barrier(4), holds.balance_of
 
     async def no_lock(_tx: object, _people: object) -> None:
+        pass
+
+    async def read_together(*of: Any) -> Any:
+        found = await read(*of)
         await together.wait()
+        return found
 
     shop = await open_shop(world)
     await give_points(world, 0, 15)
     monkeypatch.setattr(redeem_points, "lock_people", no_lock)
-    await asyncio.gather(*(agree(shop, world.people[0]) for _ in range(4)), return_exceptions=True)
+    monkeypatch.setattr(holds, "balance_of", read_together)
+    await asyncio.gather(*(agree(shop, world.people[0]) for _ in range(4)))
     assert (await balance(world))[1] > 15
     assert "holds-are-covered" in {each.law for each in await laws_broken(world)}
 

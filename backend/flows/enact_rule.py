@@ -109,17 +109,18 @@ async def draft(db: Database, clock: Clock, text: bytes) -> Version:
     `text` is JSON in any spelling; it is kept as canonical JSON.
     Raises Problem 422 named after what is wrong with it (`bad-expression`, `version-exists`, …).
     """
+    async with db.transaction() as tx:
+        return await publish_draft(tx, clock, text)
+
+
+async def publish_draft(tx: Tx, clock: Clock, text: bytes) -> Version:
+    """`draft` as part of a larger commit."""
+    what, document = read_document(text)
+    publish = incentive.publish if what == "rule" else methodology.publish
     try:
-        what, document = _read(text)
-        async with db.transaction() as tx:
-            publish = incentive.publish if what == "rule" else methodology.publish
-            made = await publish(tx, document, clock.now())
+        made = await publish(tx, canonical.dumps(document), clock.now())
     except DocumentError as error:
-        raise Problem(422, error.name, f"文件不合规定:{error.detail}") from error
-    except canonical.NotCanonical as error:
-        raise Problem(422, "not-canonical", f"文件含有不允许的写法:{error.reason}") from error
-    except canonical.NotJson as error:
-        raise Problem(422, "not-json", f"文件不是合法的 JSON:{error}") from error
+        raise _bad_document(error) from error
     log("document_drafted", what=what, id=made.id, version=made.version)
     return Version(what, made.id, made.version, made.digest, made.day_from, made.day_to)
 
@@ -232,14 +233,25 @@ async def _record(
     log("document_enacted", what=found.what, id=found.id, version=found.version)
 
 
-def _read(text: bytes) -> tuple[What, bytes]:
-    """What a file holds and its canonical bytes."""
-    value: object = canonical.parse_event_json(text)
+def read_document(text: bytes) -> tuple[What, dict[str, Any]]:
+    """What a document is, and its members. Raises Problem 422 `not-json`, `not-canonical`, …"""
+    try:
+        value: object = canonical.parse_event_json(text)
+        canonical.dumps(value)
+    except canonical.NotCanonical as error:
+        raise Problem(422, "not-canonical", f"文件含有不允许的写法:{error.reason}") from error
+    except canonical.NotJson as error:
+        raise Problem(422, "not-json", f"文件不是合法的 JSON:{error}") from error
     document = cast("dict[str, Any]", value) if isinstance(value, dict) else {}
     what = FORMATS.get(str(document.get("format")))
     if what is None:
-        raise DocumentError("unknown-format", f"the format is one of {', '.join(FORMATS)}")
-    return what, canonical.dumps(document)
+        known = ", ".join(FORMATS)
+        raise _bad_document(DocumentError("unknown-format", f"the format is one of {known}"))
+    return what, document
+
+
+def _bad_document(error: DocumentError) -> Problem:
+    return Problem(422, error.name, f"文件不合规定:{error.detail}")
 
 
 async def _refuse_open_notice(tx: Tx, found: Version, clock: Clock) -> None:

@@ -1,7 +1,7 @@
 """The government's open transactions → settled: what a command began, the worker finishes."""
 
 from backend.chain import Driver
-from backend.flows import enact_rule, fund_programme, open_lanes, seat_approver
+from backend.flows import enact_rule, fund_programme, open_lanes, seat_approver, stop_rule
 from backend.flows.government_lane import Government
 
 
@@ -10,6 +10,7 @@ async def settle_government(government: Government) -> int:
     purposes = {
         enact_rule.PURPOSE: enact_rule.enact_purpose(government.clock),
         **seat_approver.purposes(),
+        **stop_rule.purposes(government),
         **fund_programme.purposes(),
         **open_lanes.purposes(),
     }

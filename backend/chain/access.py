@@ -61,21 +61,41 @@ async def open_access(
 
 
 async def recorded_deployments(tx: Tx) -> list[Deployment]:
-    """What `chain deploy` wrote down, in order of creation."""
-    rows = await tx.fetch("SELECT * FROM deployment ORDER BY block, name")
+    """What `chain deploy` and `chain upgrade` wrote down, in order of creation."""
+    rows = await tx.fetch(
+        """SELECT DISTINCT ON (d.block, d.name) d.*, i.address AS next_address,
+                  i.code_hash AS next_code_hash, i.block AS next_block
+           FROM deployment d LEFT JOIN implementation i ON i.name = d.name
+           ORDER BY d.block, d.name, i.block DESC"""
+    )
     return [
         Deployment(
             name=row["name"],
             address=row["address"],
             proxy_code_hash=row["proxy_code_hash"],
-            implementation_code_hash=row["implementation_code_hash"],
-            implementation_address=row["implementation_address"],
+            implementation_code_hash=row["next_code_hash"] or row["implementation_code_hash"],
+            implementation_address=row["next_address"] or row["implementation_address"],
             block=row["block"],
             block_hash=row["block_hash"],
             chain_id=row["chain_id"],
+            implementation_block=row["next_block"] or row["block"],
         )
         for row in rows
     ]
+
+
+async def record_implementation(
+    tx: Tx, name: str, *, address: str, code_hash: bytes, block: int
+) -> None:
+    """Write down the code that stands behind a contract's proxy from `block` on, once."""
+    await tx.execute(
+        """INSERT INTO implementation (name, block, address, code_hash) VALUES ($1, $2, $3, $4)
+           ON CONFLICT (name, block) DO NOTHING""",
+        name,
+        block,
+        address,
+        code_hash,
+    )
 
 
 async def record_deployments(tx: Tx, deployments: Sequence[Deployment]) -> None:

@@ -25,10 +25,13 @@ from backend.chain.contracts import (
     proxy_creation,
     role_input,
 )
-from backend.chain.keys import ChainKeys, Terms, create_address, transaction_hash
+from backend.chain.keys import ChainKeys, Signer, Terms, create_address, transaction_hash
 
 SHORT_DELAY_S = 2
 """How long an upgrade waits where nothing is at stake; production sets days."""
+
+FIRST_FREE_NONCE = 2 * len(CONTRACT_NAMES) + 3
+"""The admin's nonce after deploying: codes, proxies, the timelock, its veto, the end."""
 
 _CREATION_GAS = 6_000_000
 _POLL_S = 0.2
@@ -40,7 +43,10 @@ class DeploymentDiffers(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Deployment:
-    """A contract's proxy and implementation with the keccak of their codes, and its block."""
+    """A contract's proxy with its block, and the implementation behind it since another block.
+
+    Code hashes are keccak256 of the codes.
+    """
 
     name: str
     address: str
@@ -50,6 +56,7 @@ class Deployment:
     block: int
     block_hash: bytes
     chain_id: int
+    implementation_block: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +142,16 @@ async def _take(
         raise DeploymentDiffers(f"{step.what} failed in {receipt.tx_hash}")
 
 
+async def create(client: ChainClient, signer: Signer, terms: Terms, code: bytes) -> str:
+    """Create a contract with the signer's next nonce; its address. Raises DeploymentDiffers."""
+    nonce = await client.nonce(signer.address)
+    raw = signer.sign_transaction(terms, nonce=nonce, gas=_CREATION_GAS, to=None, data=code)
+    receipt = await land(client, raw, signer.address, nonce)
+    if receipt is None or not receipt.status:
+        raise DeploymentDiffers(f"a creation by {signer.address} with nonce {nonce} failed")
+    return create_address(signer.address, nonce)
+
+
 async def _hand_over(
     client: ChainClient, keys: ChainKeys, terms: Terms, name: str, address: str
 ) -> None:
@@ -207,6 +224,7 @@ async def find_deployments(
                 block=number,
                 block_hash=block_hash,
                 chain_id=chain_id,
+                implementation_block=number,
             )
         )
     return found
@@ -215,12 +233,13 @@ async def find_deployments(
 def _same_code(name: str, code: bytes) -> bool:
     """Compare with the artifact, leaving out the immutables that creation fills in."""
     artifact = load_artifact(name)
-    return _blanked(code, artifact.immutable_spans) == _blanked(
+    return blanked(code, artifact.immutable_spans) == blanked(
         artifact.deployed_bytecode, artifact.immutable_spans
     )
 
 
-def _blanked(code: bytes, spans: Sequence[tuple[int, int]]) -> bytes:
+def blanked(code: bytes, spans: Sequence[tuple[int, int]]) -> bytes:
+    """Code with the immutables that creation fills in left out, at (start, length) each."""
     blank = bytearray(code)
     for start, length in spans:
         blank[start : start + length] = bytes(length)

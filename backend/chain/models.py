@@ -144,3 +144,14 @@ class Deployment(SQLModel, table=True):
     block: int = Field(sa_column=Column(BigInteger, nullable=False))
     block_hash: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
     chain_id: int = Field(sa_column=Column(BigInteger, nullable=False))
+
+
+class Implementation(SQLModel, table=True):
+    """The code that an upgrade put behind a contract's proxy, from its block on."""
+
+    __tablename__ = "implementation"  # pyright: ignore[reportAssignmentType]
+
+    name: str = Field(sa_column=Column(Text, ForeignKey("deployment.name"), primary_key=True))
+    block: int = Field(sa_column=Column(BigInteger, primary_key=True, autoincrement=False))
+    address: str = Field(sa_column=Column(Text, nullable=False))
+    code_hash: bytes = Field(sa_column=Column(LargeBinary, nullable=False))

@@ -95,7 +95,10 @@ async def _deploy(settings: Settings, url: str) -> dict[str, Any]:
         profile = profile_of(settings.chain_profile)
         async with ChainClient(settings.chain_rpc_url, profile) as client:
             found = await deploy_chain(
-                db, client, open_keys(settings.keys_dir, post_lanes=settings.post_lanes)
+                db,
+                client,
+                open_keys(settings.keys_dir, post_lanes=settings.post_lanes),
+                upgrade_delay_s=settings.timelock_delay_s,
             )
     finally:
         await db.close()

@@ -38,7 +38,7 @@ async def deploy(installation: Installation, show: Show) -> None:
         await _node_answers(client)
         settings = services.settings
         keys = open_keys(settings.keys_dir, post_lanes=settings.post_lanes)
-        await deploy_chain(services.db, client, keys)
+        await deploy_chain(services.db, client, keys, upgrade_delay_s=settings.timelock_delay_s)
         trust = await publish_trust(services.db, services.vault, services.settings, services.clock)
     show("✓", f"合约已部署,信任文件第 {trust.version} 版(单节点链:能发现篡改,但不是共识)")
 

@@ -104,7 +104,7 @@ def _content(
                     "implementations": [
                         {
                             "code_hash": each.implementation_code_hash.hex(),
-                            "from_block": each.block,
+                            "from_block": each.implementation_block,
                         }
                     ],
                 }

@@ -44,6 +44,7 @@ class Settings(BaseSettings):
     anchor_interval_s: int = 5
     post_interval_s: int = 5
     post_lanes: int = Field(default=1, ge=1, le=16)
+    upgrade_delay_s: int | None = Field(default=None, ge=1)
     seal_interval_ms: int = 500
     award_events_max: int = 10_000
 
@@ -57,6 +58,13 @@ class Settings(BaseSettings):
     def keys_dir(self) -> Path:
         """Where this installation's generated secrets live (mode 700)."""
         return self.var / "keys"
+
+    @property
+    def timelock_delay_s(self) -> int:
+        """How long upgrades and new role holders are announced: as set, else by the profile."""
+        if self.upgrade_delay_s is not None:
+            return self.upgrade_delay_s
+        return 2 * 86_400 if self.profile == "production" else 2
 
     @property
     def chain_rpc_url(self) -> str:

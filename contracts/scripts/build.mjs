@@ -21,6 +21,34 @@ function layoutOf(layout) {
   return { storage: storage.map(slim), types: types ?? {} };
 }
 
+/** A layout as lines that people and `tanhui chain upgrade` compare: `slot+offset name: type`, then the structs'. */
+function linesOf({ storage: [probe], types }) {
+  const line = (within, { slot, offset, label, type }) => {
+    const { label: typeLabel, encoding, members, numberOfBytes } = types[type];
+    const size = encoding === "inplace" && !members ? ` (${numberOfBytes} B)` : "";
+    return `${within}${slot}+${offset} ${label}: ${typeLabel}${size}`;
+  };
+  // The probe's only variable is the namespace's struct.
+  const { [probe.type]: own, ...others } = types;
+  const structs = Object.values(others).filter((type) => type.members);
+  structs.sort((a, b) => (a.label < b.label ? -1 : 1));
+  const lines = (within, type) => type.members.map((member) => line(within, member));
+  return [...lines("", own), ...structs.flatMap((type) => lines(`${type.label} `, type))];
+}
+
+const digest = (bytes) => createHash("sha256").update(bytes).digest("hex");
+
+/**
+ * Every code a contract ever had, the newest last, by the SHA-256 of its deployed bytes with immutables zero, with the places of
+ * those immutables and its storage layout: what an upgrade compares the code on the chain with.
+ */
+function withLayout(known, { contractName, deployedBytecode, immutableReferences, storageLayout }) {
+  const code = digest(Buffer.from(deployedBytecode.slice(2), "hex"));
+  const immutables = Object.values(immutableReferences ?? {}).flat().map(({ start, length }) => [start, length]);
+  const { [code]: again, ...earlier } = known[contractName] ?? {};
+  return { ...known, [contractName]: { ...earlier, [code]: { immutables, layout: linesOf(storageLayout) } } };
+}
+
 const target = path.resolve(root, process.argv[2] ?? "artifacts");
 const sources = Object.fromEntries(
   listFiles("src", ".sol").map((file) => [file, { content: readFileSync(path.join(root, file), "utf8") }]),
@@ -33,6 +61,12 @@ const output = compile(sources, {
 const sourceDigest = digestOf(sourceFiles());
 const manifest = { compiler: compilerVersion(), settings, sourceFiles: sourceFiles(), sourceDigest, artifacts: {} };
 mkdirSync(target, { recursive: true });
+let layouts = JSON.parse(readFileSync(path.join(root, "artifacts/layouts.json"), "utf8"));
+function write(name, content) {
+  const text = `${JSON.stringify(content, null, 1)}\n`;
+  manifest.artifacts[name] = digest(text);
+  writeFileSync(path.join(target, name), text);
+}
 for (const contractName of contractNames) {
   const file = Object.keys(output.contracts).find((name) => contractName in output.contracts[name]);
   const { abi, evm } = output.contracts[file][contractName];
@@ -47,10 +81,10 @@ for (const contractName of contractNames) {
     storageLayout: layoutOf(probe?.storageLayout),
     sourceDigest,
   };
-  const text = `${JSON.stringify(artifact, null, 1)}\n`;
-  manifest.artifacts[`${contractName}.json`] = createHash("sha256").update(text).digest("hex");
-  writeFileSync(path.join(target, `${contractName}.json`), text);
+  write(`${contractName}.json`, artifact);
+  if (probe) layouts = withLayout(layouts, artifact);
   console.log(`${contractName}: ${(artifact.deployedBytecode.length - 2) / 2} bytes deployed`);
 }
+write("layouts.json", layouts);
 writeFileSync(path.join(target, "manifest.json"), `${JSON.stringify(manifest, null, 1)}\n`);
 console.log(`source digest ${sourceDigest}`);

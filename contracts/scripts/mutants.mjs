@@ -57,7 +57,7 @@ try {
     cpSync(path.join(root, name), path.join(copy, name), { recursive: true });
   }
   symlinkSync(path.join(root, "node_modules"), path.join(copy, "node_modules"));
-  const run = (args) => forge(["test", "--no-match-contract", "GasTest", ...args], { cwd: copy, stdio: "pipe", encoding: "utf8", env: { ...process.env, FOUNDRY_INVARIANT_SHRINK_RUN_LIMIT: "0" } });
+  const run = (args) => forge(["test", "--no-match-contract", "GasTest", ...args], { cwd: copy, stdio: "pipe", encoding: "utf8", env: { ...process.env, FOUNDRY_PROFILE: "quick", FOUNDRY_INVARIANT_SHRINK_RUN_LIMIT: "0" } });
   if (run([]).status !== 0) throw new Error("the tests fail before anything is broken");
   for (const mutant of mutants()) {
     if (process.argv[2] && !mutant.name.includes(process.argv[2])) continue;

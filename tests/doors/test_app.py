@@ -49,6 +49,8 @@ class TestProduction:
     def test_the_demo_issuer_is_refused(self, tmp_path: Path) -> None:
         with pytest.raises(NotForProduction):
             check_profile(production(tmp_path, issuer_id="tanhui.demo"))
+        with pytest.raises(NotForProduction, match="object in time"):
+            check_profile(production(tmp_path, upgrade_delay_s=3_600))
 
     async def test_nobody_signs_in_by_sandbox(self, services, city) -> None:
         object.__setattr__(

@@ -6,7 +6,7 @@ import pytest
 
 from backend import partners, proof
 from backend.chain import Deployment
-from backend.chain.access import record_deployments
+from backend.chain.access import record_deployments, record_implementation
 from backend.flows.publish_trust import publish_trust
 from backend.kit.clock import FixedClock
 from backend.kit.db import Database
@@ -32,6 +32,7 @@ def a_deployment(name: str, code: bytes = b"code") -> Deployment:
         block=BLOCKS[name],
         block_hash=bytes([BLOCKS[name]]) * 32,
         chain_id=20261,
+        implementation_block=BLOCKS[name],
     )
 
 
@@ -144,22 +145,18 @@ async def test_lost_keys_cannot_be_replaced_silently(
 
 
 async def test_new_code_behind_a_proxy_is_listed_after_the_old(
-    deployed: Database, vault: Vault, settings: Settings, clock: FixedClock, url_of
+    deployed: Database, vault: Vault, settings: Settings, clock: FixedClock
 ) -> None:
     first = await publish_trust(deployed, vault, settings, clock)
-    owner = await Database.open(url_of("owner"))
-    try:
-        async with owner.transaction() as tx:
-            await tx.execute(
-                """UPDATE deployment SET implementation_code_hash = $1
-                   WHERE name = 'CarbonPoints'""",
-                b"new".ljust(32, b"\0"),
+    new = b"new".ljust(32, b"\0")
+    async with deployed.transaction() as tx:
+        for _ in range(2):
+            await record_implementation(
+                tx, "CarbonPoints", address="0x" + "78" * 20, code_hash=new, block=40
             )
-    finally:
-        await owner.close()
     second = await publish_trust(deployed, vault, settings, clock)
     assert second.signature is not None
     read = trust.accept_update(first.document, second.document, second.signature, verify_sm2)
-    codes = [code for code, _ in read.chain.contracts["CarbonPoints"].implementations]
-    assert codes == [b"code".ljust(32, b"\0"), b"new".ljust(32, b"\0")]
+    listed = read.chain.contracts["CarbonPoints"].implementations
+    assert listed == ((b"code".ljust(32, b"\0"), 6), (new, 40))
     assert await publish_trust(deployed, vault, settings, clock) == second

@@ -4,13 +4,17 @@ Method: `tanhui send` over HTTP into the running demo, then the report against a
 straight from the file, and the books against themselves.
 """
 
+import asyncio
+import hashlib
 import json
 from collections import Counter
 from datetime import UTC, date, datetime
 from pathlib import Path
 
+import asyncpg
 import pytest
 
+from backend.kit.pg import attach
 from tests.journeys.installation import ROOT, Demo
 from tests.partner_client import straight_count as straight
 
@@ -53,11 +57,52 @@ def rows_by_fate(report: dict, good: str) -> Counter[str]:
     return counts
 
 
+def double_claims(demo: Demo, source: str, lasted: dict[str, int]) -> tuple[set[str], set[str]]:
+    """(the events of a source claimed twice by a count of our own, those refused or reversed so).
+
+    Persons and digests come from the store, for they differ in every city; what was refused for
+    another reason claims nothing.
+    """
+    with attach(demo.var, database_url="") as server:
+        rows = asyncio.run(_decided(server.url("app"), source))
+    rides = [
+        straight.Ride(
+            row["event_id"],
+            row["citizen_id"],
+            row["occurred_at"],
+            lasted.get(row["event_id"], 0),
+            row["event_digest"],
+        )
+        for row in rows
+        if row["reason"] in {None, "double-claim"}
+    ]
+    refused = {row["event_id"] for row in rows if row["reason"] == "double-claim"}
+    return straight.twice_claimed(rides), refused
+
+
+async def _decided(url: str, source: str) -> list:
+    connection = await asyncpg.connect(url)
+    try:
+        return await connection.fetch(
+            """SELECT event_id, citizen_id, occurred_at, event_digest,
+                      coalesce(s.reason, d.reason) AS reason
+               FROM evidence JOIN decision AS d USING (evidence_id)
+               LEFT JOIN supersession AS s USING (evidence_id) WHERE source = $1""",
+            source,
+        )
+    finally:
+        await connection.close()
+
+
 def test_boardings(demo: tuple[Demo, dict], real_data: Path, tmp_path: Path) -> None:
     taps = real_data / "transit" / "szt_taps_2018-09-01.csv"
     shift = days_to(BOARDINGS_DAY, 21)
     report = sent(demo[0], taps, "shenzhen-bus-boardings", "bus-archive", shift, tmp_path / "r")
     assert rows_by_fate(report, "trip") == straight.boardings_count(taps)
+    claimed, refused = double_claims(demo[0], "/shenzhen-tong/boardings", {})
+    assert claimed == refused
+    # Those awarded before a stronger report came were reversed afterwards.
+    assert len(refused) >= report["refused"]["double-claim"]
 
 
 def test_rides(demo: tuple[Demo, dict], real_data: Path, tmp_path: Path) -> None:
@@ -66,6 +111,14 @@ def test_rides(demo: tuple[Demo, dict], real_data: Path, tmp_path: Path) -> None
     report = sent(demo[0], rides, "pittsburgh-bike-rides", "bike-archive", shift, tmp_path / "r")
     expected = straight.rides_count(rides, rides.with_name("healthyridestations2017.csv"))
     assert rows_by_fate(report, "ride") == expected
+    lasted = {
+        hashlib.sha256(row["Trip id"].encode()).hexdigest()[:32]: int(row["Tripduration"])
+        for row in straight.rows_of(rides)
+    }
+    claimed, refused = double_claims(demo[0], "/healthy-ride/rentals", lasted)
+    assert claimed == refused
+    # Those awarded before a stronger report came were reversed afterwards.
+    assert len(refused) >= report["refused"]["double-claim"]
 
 
 def test_charging_sessions(demo: tuple[Demo, dict], real_data: Path, tmp_path: Path) -> None:

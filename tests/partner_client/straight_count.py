@@ -5,8 +5,11 @@ import json
 import math
 from calendar import monthrange
 from collections import Counter, defaultdict
-from datetime import datetime
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from fractions import Fraction
+from itertools import combinations
 from pathlib import Path
 
 
@@ -224,3 +227,38 @@ def shape_lengths_m(shapes: Path) -> dict[str, float]:
         ordered = [place for _, place in sorted(listed)]
         lengths[shape] = sum(map(chord_m, ordered, ordered[1:]))
     return lengths
+
+
+@dataclass(frozen=True, slots=True)
+class Ride:
+    """One ride or boarding as its partner reported it; `person` is whoever it was booked to."""
+
+    event_id: str
+    person: object
+    ends: datetime
+    seconds: int
+    digest: bytes
+
+    @property
+    def starts(self) -> datetime:
+        """When it began: a boarding is a point in time."""
+        return self.ends - timedelta(seconds=min(self.seconds, 86_400))
+
+
+def twice_claimed(rides: Iterable[Ride]) -> set[str]:
+    """The rides of one kind that a stronger one of the same person contradicts, pair by pair.
+
+    Two cannot both be true if they share more than a minute or end within one; the earlier start
+    is the stronger, then the smaller digest (docs/decisions/0011-double-claims.md).
+    """
+    minute = timedelta(minutes=1)
+    of_person: dict[object, list[Ride]] = defaultdict(list)
+    for ride in rides:
+        of_person[ride.person].append(ride)
+    losers: set[str] = set()
+    for of_one in of_person.values():
+        for a, b in combinations(of_one, 2):
+            shared = min(a.ends, b.ends) - max(a.starts, b.starts)
+            if shared > minute or abs(a.ends - b.ends) < minute:
+                losers.add(max(a, b, key=lambda ride: (ride.starts, ride.digest)).event_id)
+    return losers

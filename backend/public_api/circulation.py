@@ -72,10 +72,26 @@ class _Kept:
     at_s: float
 
 
-def add_circulation(public: APIRouter, services: Services, client: ChainClient) -> None:
+class CurrentSupply:
+    """What circulates, worked out anew at most every two seconds however many ask."""
+
+    def __init__(self, services: Services, client: ChainClient) -> None:
+        self._services = services
+        self._client = client
+        self._turn = asyncio.Lock()
+        self._kept: _Kept | None = None
+
+    async def read(self) -> SupplyPage:
+        """Every class. Raises Problem 503 `chain-away`."""
+        async with self._turn:
+            if self._kept is None or time.monotonic() - self._kept.at_s >= KEPT_S:
+                answer = SupplyPage(items=await _supply(self._services, self._client))
+                self._kept = _Kept(answer, time.monotonic())
+            return self._kept.answer
+
+
+def add_circulation(public: APIRouter, services: Services, current: CurrentSupply) -> None:
     """`/supply` and `/budgets`."""
-    turn = asyncio.Lock()
-    kept: list[_Kept] = []
 
     @public.get(
         "/supply",
@@ -83,12 +99,7 @@ def add_circulation(public: APIRouter, services: Services, client: ChainClient) 
         responses=refusals(CHAIN_AWAY),
     )
     async def supply() -> SupplyPage:  # pyright: ignore[reportUnusedFunction]
-        async with turn:
-            if kept and time.monotonic() - kept[0].at_s < KEPT_S:
-                return kept[0].answer
-            answer = SupplyPage(items=await _supply(services, client))
-            kept[:] = [_Kept(answer, time.monotonic())]
-            return answer
+        return await current.read()
 
     @public.get("/budgets", summary="What each programme may issue and has issued")
     async def budgets() -> BudgetPage:  # pyright: ignore[reportUnusedFunction]

@@ -19,7 +19,7 @@ def reference_page(schema: Mapping[str, Any]) -> str:
     parts = [
         f"<h1>接口说明 · {_text(schema['info']['title'])}</h1>",
         f"<p>{_text(schema['info'].get('description', ''))}</p>",
-        '<p><a href="/">首页</a> · <a href="/openapi.json">openapi.json</a></p>',
+        '<p><a href="/openapi.json">openapi.json</a></p>',
     ]
     for door, title in DOORS.items():
         parts.append(f"<h2>{_text(title)}</h2>")

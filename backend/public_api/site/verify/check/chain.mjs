@@ -19,10 +19,11 @@ const SLOT = `0x${word(BigInt(`0x${keccakHex("eip1967.proxy.implementation")}`) 
 
 /** The node holds the chain that the trust file names. */
 export async function checkNode(node, { chain }) {
-  const id = await node.chainId();
+  const [id, deployment] = await Promise.all([
+    node.chainId(), node.blockHash(chain.deployment.block),
+  ]);
   must(id === BigInt(chain.chain_id), `节点的链号是 ${id}，信任文件写的是 ${chain.chain_id}`);
-  must((await node.blockHash(chain.deployment.block)) === `0x${chain.deployment.hash}`,
-    "节点上的部署区块不是信任文件写的那一个");
+  must(deployment === `0x${chain.deployment.hash}`, "节点上的部署区块不是信任文件写的那一个");
   await Promise.all(Object.entries(chain.contracts).map((entry) => checkCode(node, ...entry)));
 }
 

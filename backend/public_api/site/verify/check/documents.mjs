@@ -21,6 +21,9 @@ const JS_TYPE = { int: "number", bool: "boolean", string: "string" };
 const SECTIONS = ["event", "history", "counters", "params"];
 const SCENARIO = /^(?=.{1,64}$)[a-z][a-z0-9]*(\.[a-z][a-z0-9]*){1,4}$/;
 const REASON = /^(?=.{1,64}$)[a-z][a-z0-9]*(-[a-z0-9]+)*$/;
+const RULE_FORMATS = ["tanhui-rule-v1", "tanhui-rule-v2"];
+const WINDOWS = { "tanhui-rule-v1": ["day", "month", "year"],
+  "tanhui-rule-v2": ["day", "week", "month", "quarter", "half", "year", "total", "campaign"] };
 const ROW = /^[a-z][a-z0-9-]{0,31}$/;
 /** What `event` names may not say: its values stay open in the share form. */
 const WHEN_OR_WHERE = new Set(("time date day month year hour minute place location address lat " +
@@ -54,7 +57,7 @@ export function readMethod(document) {
 export function readRule(document) {
   must(document !== null, "缺少规则文件");
   const doc = members(document, RULE, "规则文件");
-  must(doc.format === "tanhui-rule-v1", "不是 tanhui-rule-v1 规则文件");
+  must(RULE_FORMATS.includes(doc.format), "不是 tanhui-rule-v1 或 v2 规则文件");
   must(["first", "unique", "sum"].includes(doc.hit), "规则的命中方式不对");
   readHead(doc, "规则");
   text(doc.programme, ID, "激励活动");
@@ -67,15 +70,35 @@ export function readRule(document) {
     return { id: row.id, when, points: cell(row.points, types, "int") };
   });
   must(rows.length > 0 && distinct(rows.map(({ id }) => id)), "规则没有行，或行名重复");
-  for (const cap of list(doc.caps, "上限")) {
-    members(cap, "name window limit", "上限");
-    says(cap.name, "上限的名字");
-    must(["day", "month", "year"].includes(cap.window), "上限的周期不对");
-    integer(cap.limit, 0, INTEGER_MAX, "上限");
-  }
+  for (const cap of list(doc.caps, "上限")) checkCap(cap, doc, rows);
   must(distinct(doc.caps.map(({ name }) => name)), "上限的名字重复");
   return { ...doc, rows, digest: digestOf(document) };
 }
+
+/** A cap; in the second format `of` is null or names what part of the awards it concerns. */
+function checkCap(cap, { format, hit }, rows) {
+  members(cap, format === RULE_FORMATS[0] ? "name window limit" : "name window limit of", "上限");
+  says(cap.name, "上限的名字");
+  must(WINDOWS[format].includes(cap.window), "上限的周期不对");
+  integer(cap.limit, 0, INTEGER_MAX, "上限");
+  if ((cap.of ?? null) === null) return;
+  must(isObject(cap.of) && Object.keys(cap.of).length === 1, "上限的范围不对");
+  const [[scope, values]] = Object.entries(cap.of);
+  must(["scenario", "level", "row"].includes(scope), "上限的范围不对");
+  list(values, "上限的范围").forEach((one) => says(one, "上限的范围"));
+  must(values.length > 0 && distinct(values), "上限的范围为空或有重复");
+  if (scope !== "row") return;
+  must(hit !== "sum" && values.every((one) => rows.some(({ id }) => id === one)),
+    "上限所指的行不对");
+}
+
+/** The caps that concern an award of this scenario and level by these rows, in order. */
+export const capsOf = (rule, { scenario, evidence_level: level }, paid) =>
+  rule.caps.filter(({ of }) => {
+    const [[scope, values]] = Object.entries(of ?? { all: [] });
+    const given = { all: null, scenario: [scenario], level: [level], row: paid }[scope];
+    return given === null || given.some((one) => values.includes(one));
+  });
 
 const distinct = (names) => new Set(names).size === names.length;
 const digestOf = (document) => hex(sm3(canonicalBytes(document, DOCUMENT_DEPTH_MAX)));

@@ -8,7 +8,7 @@ import { Breach, must } from "./breach.mjs";
 import {
   checkAnchor, checkAnchorTerms, checkNode, checkPosted, checkPostedTerms, enacted,
 } from "./chain.mjs";
-import { paidBy, readMethod, readRule, reductionOf } from "./documents.mjs";
+import { capsOf, paidBy, readMethod, readRule, reductionOf } from "./documents.mjs";
 import { canonical } from "./json.mjs";
 import { hashOf, openFields } from "./leaf.mjs";
 import { checkNote, readNote } from "./note.mjs";
@@ -62,14 +62,18 @@ class Check {
     if (!(await this.open(trustBytes))) return;
     await this.meetNode();
     const leafHeld = await this.judge("leaf", () => this.leaf());
-    await this.judge("path", () => this.path());
-    await this.judge("checkpoint", () => this.checkpoint());
-    await this.judge("anchor", () => this.anchor());
-    if (!leafHeld) return;
-    await this.judge("posted", () => this.posted());
-    await this.judge("method", () => this.document("method"));
-    await this.judge("rule", () => this.document("rule"));
-    await this.judge("origin", () => this.origin());
+    // Each step is judged on its own, so that those which wait for the node wait together.
+    await Promise.all([
+      this.judge("path", () => this.path()),
+      this.judge("checkpoint", () => this.checkpoint()),
+      this.judge("anchor", () => this.anchor()),
+      ...(leafHeld ? [
+        this.judge("posted", () => this.posted()),
+        this.judge("method", () => this.document("method")),
+        this.judge("rule", () => this.document("rule")),
+        this.judge("origin", () => this.origin()),
+      ] : []),
+    ]);
   }
 
   /** The steps issuer and format; true when the receipt is open and the issuer known. */
@@ -281,7 +285,8 @@ function redoRule(rule, leaf) {
   must(paid.points === field.points_before_caps,
     `重算得 ${paid.points} 分，叶子写的是 ${field.points_before_caps}`);
   const named = ({ name, limit }) => [name, limit];
-  must(canonical(stated.caps.map(named)) === canonical(rule.caps.map(named)),
+  const caps = capsOf(rule, leaf.method, paid.rows);
+  must(canonical(stated.caps.map(named)) === canonical(caps.map(named)),
     "声明的上限不是规则的上限");
   const amount = Math.min(paid.points, ...stated.caps.map((cap) => cap.limit - cap.used_before));
   must(amount === points.amount, `扣除上限后应为 ${amount} 分，叶子写的是 ${points.amount}`);

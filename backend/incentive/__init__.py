@@ -26,6 +26,7 @@ from backend.incentive.counters import (
     write_counters,
 )
 from backend.incentive.document import Cap, Rule, read_rule
+from backend.incentive.explain import Explanation, decide
 from backend.incentive.forecast import Band, Exhaustion, daily_bands, exhaustion, total_bands
 from backend.incentive.laws import check_laws
 from backend.incentive.lookups import calendar_names, calendar_value
@@ -87,6 +88,7 @@ __all__ = [
     "CounterKey",
     "Eligibility",
     "Exhaustion",
+    "Explanation",
     "Finding",
     "LeaseShort",
     "Line",
@@ -130,6 +132,7 @@ __all__ = [
     "create_programme",
     "cut",
     "daily_bands",
+    "decide",
     "document_of",
     "exhaustion",
     "facts_of",

@@ -113,7 +113,7 @@ class Rule:
     """A checked and compiled rule document. `digest` is H(CJ(document)).
 
     `cap_counters` name the counter that each cap reads, in the order of `caps`; `scoped` tells
-    whether some cap concerns a part of the awards only.
+    whether some cap concerns a part of the awards only. `numbers` count the rows from 1.
     """
 
     id: str
@@ -125,6 +125,7 @@ class Rule:
     hit: Hit
     needs: Needs
     rows: tuple[RuleRow, ...]
+    numbers: Mapping[str, int]
     caps: tuple[Cap, ...]
     cap_counters: tuple[str, ...]
     scoped: bool
@@ -185,6 +186,7 @@ def read_rule(document: bytes) -> Rule:
         hit=doc["hit"],
         needs=needs,
         rows=rows,
+        numbers={row.id: number for number, row in enumerate(rows, start=1)},
         caps=caps,
         cap_counters=tuple(cap.counter for cap in caps),
         scoped=any(cap.scope is not None for cap in caps),

@@ -1,6 +1,9 @@
-"""Ledger: who holds what, as postings between accounts, with lots that lapse by month."""
+"""Ledger: who holds what, as postings between accounts, with lots that lapse by month.
 
-from backend.ledger import chart
+`money` moves fen through the same journal.
+"""
+
+from backend.ledger import chart, money
 from backend.ledger.holds import (
     Spent,
     expire_lapsed,
@@ -40,6 +43,7 @@ __all__ = [
     "expiry_month_of",
     "has_open_hold",
     "hold_points",
+    "money",
     "owners_of",
     "owners_of_lapsed",
     "post_hold",

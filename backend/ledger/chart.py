@@ -7,8 +7,14 @@
     class:<class>:expired     where lapsed points end
     class:<class>:redeemed    where spent points end
     class:<class>:erased      where the points of an erased person end
+    rail:<id>:payers          the payers' side of a payment rail: its output is what they paid in
+    rail:<id>:frozen          paid and not yet divided, held by the rail; never below 0
+    party:<id>:payable        a party's part that the next payout sends; never below 0
+    party:<id>:paid           a party's part that it has
+    party:<id>:debt           what a party owes after a refund of money it had
 
-An asset is `POINT/<class>`: whole points of one class, which never mix with another class's.
+An asset is `POINT/<class>`: whole points of one class, which never mix with another class's,
+or `CNY`: fen.
 """
 
 import re
@@ -16,12 +22,18 @@ from dataclasses import dataclass
 from typing import Literal, cast
 from uuid import UUID
 
-Kind = Literal["programme", "citizen", "class"]
+Kind = Literal["programme", "citizen", "class", "rail", "party"]
+
+MONEY = "CNY"
+"""The asset of money; its amounts are fen."""
+
 
 _ENDS = {
     "programme": ("issued",),
     "citizen": ("points", "debt"),
     "class": ("reversed", "expired", "redeemed", "erased"),
+    "rail": ("payers", "frozen"),
+    "party": ("payable", "paid", "debt"),
 }
 _ID = re.compile(r"[a-z][a-z0-9.-]{0,31}")
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -91,3 +103,28 @@ def class_expired(points_class: str) -> str:
 def class_erased(points_class: str) -> str:
     """Where the points of people who asked to be erased end."""
     return f"class:{points_class}:erased"
+
+
+def rail_payers(rail_id: str) -> str:
+    """The payers' side of a payment rail."""
+    return f"rail:{rail_id}:payers"
+
+
+def rail_frozen(rail_id: str) -> str:
+    """What was paid over a rail and is not divided yet."""
+    return f"rail:{rail_id}:frozen"
+
+
+def party_payable(party_id: str) -> str:
+    """A party's part that the next payout sends."""
+    return f"party:{party_id}:payable"
+
+
+def party_paid(party_id: str) -> str:
+    """A party's part that it has."""
+    return f"party:{party_id}:paid"
+
+
+def party_debt(party_id: str) -> str:
+    """What a party owes after a refund: output − input of this account."""
+    return f"party:{party_id}:debt"

@@ -88,7 +88,8 @@ LAWS: dict[str, str] = {
     "a-transfer-is-its-postings": """
         SELECT coalesce(t.transfer_id, p.transfer_id)::text AS subject,
                coalesce(t.amount, 0)::text AS expected, coalesce(p.amount, 0)::text AS found
-        FROM transfer AS t
+        FROM (SELECT transfer_id, amount FROM transfer
+              UNION ALL SELECT transfer_id, amount FROM money_transfer) AS t
         FULL JOIN (SELECT transfer_id, sum(amount) AS amount FROM posting GROUP BY 1) AS p
             USING (transfer_id)
         WHERE coalesce(t.amount, 0) <> coalesce(p.amount, 0)""",

@@ -188,6 +188,8 @@ class SplitContractRow(SQLModel, table=True):
     document: bytes = Field(sa_column=_bytes())
     digest: bytes = Field(sa_column=_bytes())
     merchant_id: str = Field(sa_column=_to("party.party_id", Text, nullable=False))
+    # Who gets the owner's share of a stay that had no space of its own.
+    without_space: str = Field(sa_column=_to("party.party_id", Text, nullable=False))
     day_from: date
     day_to: date | None = None
     published_at: datetime = Field(sa_column=_instant())
@@ -207,7 +209,8 @@ class ContractShareRow(SQLModel, table=True):
     lot_no: int = Field(sa_column=Column(BigInteger, primary_key=True))
     version: int = Field(primary_key=True)
     n: int = Field(sa_column=Column(SmallInteger, primary_key=True))
-    party_id: str = Field(sa_column=_to("party.party_id", Text, nullable=False))
+    # None: the owner of the space in which the car stood.
+    party_id: str | None = Field(default=None, sa_column=_to("party.party_id", Text))
     share_bp: int
     via: str = Field(sa_column=_text())
 
@@ -298,6 +301,12 @@ class StayRow(SQLModel, table=True):
             postgresql_where=text("citizen_id IS NOT NULL"),
         ),
         Index("stay_day_idx", "city_day", "lot_no"),
+        Index(
+            "stay_space_idx",
+            "space_no",
+            "entered_at",
+            postgresql_where=text("space_no IS NOT NULL"),
+        ),
     )
 
     stay_id: UUID = Field(primary_key=True)
@@ -318,6 +327,8 @@ class StayRow(SQLModel, table=True):
     state: str = Field(sa_column=_text())
     tariff_version: int | None = None
     overstay_s: int = Field(sa_column=Column(Integer, nullable=False, server_default=text("0")))
+    # Its space was still taken by a stay that began earlier: it stood elsewhere in the lot.
+    displaced: bool = Field(default=False, sa_column_kwargs={"server_default": "false"})
     charge_fen: int | None = Field(default=None, sa_column=_big(nullable=True))
     # The day of the exit.
     city_day: date | None = Field(default=None, sa_column=Column(Date))

@@ -13,6 +13,9 @@ FORMAT = "tanhui-split-v1"
 WHOLE_BP = 10_000
 """Shares are in basis points: 10,000 are the whole."""
 
+SPACE_OWNER = "space-owner"
+"""In a contract, the party that owns the space in which the car stood."""
+
 Via = Literal["keep", "split", "payout"]
 """How a share reaches its party: it stays with the merchant of record, is split by the rail, or
 is paid out by transfer on the next banking day."""
@@ -36,6 +39,7 @@ class SplitContract:
     day_to: date | None
     rail: str
     merchant_id: str
+    without_space: str
     shares: tuple[Share, ...]
     document: bytes
     digest: bytes
@@ -54,7 +58,8 @@ def read_contract(document: bytes | Mapping[str, Any]) -> SplitContract:
             raise DocumentError("not-json", str(error)) from error
     else:
         content = document
-    names = ("format", "lot", "version", "day_from", "day_to", "rail", "merchant", "shares")
+    names = ("format", "lot", "version", "day_from", "day_to", "rail", "merchant")
+    names += ("without_space", "shares")
     found = needs.members(content, names, "bad-contract")
     if found["format"] != FORMAT:
         raise DocumentError("bad-contract", f"the format is {FORMAT}")
@@ -79,6 +84,7 @@ def read_contract(document: bytes | Mapping[str, Any]) -> SplitContract:
         day_to=day_to,
         rail=needs.identifier(found["rail"], "bad-contract"),
         merchant_id=merchant_id,
+        without_space=needs.identifier(found["without_space"], "bad-contract"),
         shares=shares,
         document=spelled,
         digest=sm3(spelled),
@@ -96,16 +102,32 @@ def _share(document: Any) -> Share:
     )
 
 
-def split_fen(amount_fen: int, contract: SplitContract) -> dict[str, int]:
+def shares_for(contract: SplitContract, owner_id: str | None) -> tuple[Share, ...]:
+    """The shares with the space's owner in their place; who has two gets them as one."""
+    merged: dict[str, Share] = {}
+    for share in contract.shares:
+        party_id = share.party_id
+        if party_id == SPACE_OWNER:
+            party_id = owner_id or contract.without_space
+        other = merged.get(party_id)
+        if other is None:
+            merged[party_id] = Share(party_id, share.share_bp, share.via)
+        else:
+            via = "keep" if "keep" in (other.via, share.via) else other.via
+            merged[party_id] = Share(party_id, other.share_bp + share.share_bp, via)
+    return tuple(merged.values())
+
+
+def split_fen(amount_fen: int, shares: Sequence[Share], merchant_id: str) -> dict[str, int]:
     """Each party's part of a charge, by largest remainder; the parts add up to the charge.
 
     Everybody gets the floor of their share. The fen that are left go to the largest remainders,
     at equal remainders first to the merchant of record, then in the contract's order.
     """
-    weights = [share.share_bp for share in contract.shares]
-    first = [share.party_id == contract.merchant_id for share in contract.shares]
+    weights = [share.share_bp for share in shares]
+    first = [share.party_id == merchant_id for share in shares]
     parts = _apportion(amount_fen, weights, first)
-    return {share.party_id: part for share, part in zip(contract.shares, parts, strict=True)}
+    return {share.party_id: part for share, part in zip(shares, parts, strict=True)}
 
 
 def take_back_fen(amount_fen: int, held: Mapping[str, int], merchant_id: str) -> dict[str, int]:

@@ -89,6 +89,8 @@ class PaymentOrderRow(SQLModel, table=True):
     stay_id: UUID
     lot_no: int = Field(sa_column=Column(BigInteger, nullable=False))
     citizen_id: UUID | None = None
+    # Whose space it was, at the time.
+    owner_id: str | None = Field(default=None, sa_column=_text(nullable=True))
     rail_id: str = Field(sa_column=_text())
     amount_fen: int = Field(sa_column=_fen())
     state: str = Field(sa_column=_text())
@@ -119,7 +121,10 @@ class RefundRow(SQLModel, table=True):
     """Money given back, by where it came from: still frozen, returned by parties, owed by them."""
 
     __tablename__ = "refund"  # pyright: ignore[reportAssignmentType]
-    __table_args__ = (Index("refund_order_idx", "order_id"),)
+    __table_args__ = (
+        Index("refund_order_idx", "order_id"),
+        Index("refund_unsettled_idx", "city_day", postgresql_where=text("settled_part IS NULL")),
+    )
 
     refund_id: UUID = Field(primary_key=True)
     order_id: UUID = Field(
@@ -132,23 +137,38 @@ class RefundRow(SQLModel, table=True):
     reason: str = Field(sa_column=_text())
     city_day: date
     made_at: datetime = Field(sa_column=_instant())
+    settled_part: int | None = None
+
+
+class RefundPartRow(SQLModel, table=True):
+    """What one party gives back of a refund made after the charge was divided."""
+
+    __tablename__ = "refund_part"  # pyright: ignore[reportAssignmentType]
+
+    refund_id: UUID = Field(
+        sa_column=Column(ForeignKey("refund.refund_id"), type_=Uuid, primary_key=True)
+    )
+    party_id: str = Field(sa_column=_key())
+    amount_fen: int = Field(sa_column=_fen())
 
 
 class SettlementRow(SQLModel, table=True):
-    """A day's money divided and closed; what arrives later for the day makes the next part."""
+    """A lot's money of a day divided and closed; what arrives later makes the next part."""
 
     __tablename__ = "settlement"  # pyright: ignore[reportAssignmentType]
     __table_args__ = (
-        Index("settlement_waiting_idx", "day", "part", postgresql_where=text("final_at IS NULL")),
+        Index("settlement_waiting_idx", "closed_at", postgresql_where=text("final_at IS NULL")),
+        Index("settlement_day_idx", "day"),
     )
 
+    lot_no: int = Field(sa_column=_key(BigInteger))
     day: date = Field(sa_column=_key(Date))
     part: int = Field(sa_column=_key(Integer))
     order_count: int = Field(sa_column=_fen())
     charged_fen: int = Field(sa_column=_fen())
     refunded_fen: int = Field(sa_column=_fen())
-    # Over the parties' statements: what goes on chain.
-    root: bytes = Field(sa_column=_bytes())
+    # Who took the money in and owes the others theirs.
+    merchant_id: str = Field(sa_column=Column(ForeignKey("party.party_id"), nullable=False))
     closed_at: datetime = Field(sa_column=_instant())
     tx_id: UUID | None = None
     tx_hash: bytes | None = Field(default=None, sa_column=_bytes(nullable=True))
@@ -161,7 +181,7 @@ class SettlementLineRow(SQLModel, table=True):
 
     __tablename__ = "settlement_line"  # pyright: ignore[reportAssignmentType]
     __table_args__ = (
-        Index("settlement_line_party_idx", "day", "part", "party_id"),
+        Index("settlement_line_statement_idx", "lot_no", "day", "part", "party_id"),
         Index("settlement_line_order_idx", "order_id"),
     )
 
@@ -169,9 +189,9 @@ class SettlementLineRow(SQLModel, table=True):
     # The order itself, or the refund.
     source_id: UUID = Field(primary_key=True)
     party_id: str = Field(sa_column=_key())
+    lot_no: int = Field(sa_column=Column(BigInteger, nullable=False))
     day: date
     part: int
-    lot_no: int = Field(sa_column=Column(BigInteger, nullable=False))
     contract_version: int
     share_bp: int
     charge_fen: int = Field(sa_column=_fen())
@@ -179,14 +199,20 @@ class SettlementLineRow(SQLModel, table=True):
 
 
 class PartyStatementRow(SQLModel, table=True):
-    """What a party is due for a day: the root over its lines."""
+    """What a party is due at a lot for a day: the root over its lines."""
 
     __tablename__ = "party_statement"  # pyright: ignore[reportAssignmentType]
-    __table_args__ = (ForeignKeyConstraint(["day", "part"], ["settlement.day", "settlement.part"]),)
+    __table_args__ = (
+        ForeignKeyConstraint(
+            ["lot_no", "day", "part"], ["settlement.lot_no", "settlement.day", "settlement.part"]
+        ),
+        Index("party_statement_party_idx", "party_id", "day"),
+    )
 
-    party_id: str = Field(sa_column=Column(ForeignKey("party.party_id"), primary_key=True))
+    lot_no: int = Field(sa_column=_key(BigInteger))
     day: date = Field(sa_column=_key(Date))
     part: int = Field(sa_column=_key(Integer))
+    party_id: str = Field(sa_column=Column(ForeignKey("party.party_id"), primary_key=True))
     count: int = Field(sa_column=_fen())
     total_fen: int = Field(sa_column=_fen())
     root: bytes = Field(sa_column=_bytes())
@@ -198,34 +224,34 @@ class PartyCosignatureRow(SQLModel, table=True):
     __tablename__ = "party_cosignature"  # pyright: ignore[reportAssignmentType]
     __table_args__ = (
         ForeignKeyConstraint(
-            ["party_id", "day", "part"],
-            ["party_statement.party_id", "party_statement.day", "party_statement.part"],
+            ["lot_no", "day", "part", "party_id"],
+            [
+                "party_statement.lot_no",
+                "party_statement.day",
+                "party_statement.part",
+                "party_statement.party_id",
+            ],
         ),
     )
 
-    party_id: str = Field(sa_column=_key())
+    lot_no: int = Field(sa_column=_key(BigInteger))
     day: date = Field(sa_column=_key(Date))
     part: int = Field(sa_column=_key(Integer))
+    party_id: str = Field(sa_column=_key())
     key_id: str = Field(sa_column=_text())
     signature: bytes = Field(sa_column=_bytes())
     cosigned_at: datetime = Field(sa_column=_instant())
 
 
 class LineDisputeRow(SQLModel, table=True):
-    """A party's objection to one line of its statement."""
+    """A party's objection to one line of its statement, made once."""
 
     __tablename__ = "line_dispute"  # pyright: ignore[reportAssignmentType]
     __table_args__ = (
         ForeignKeyConstraint(
             ["source_id", "party_id"], ["settlement_line.source_id", "settlement_line.party_id"]
         ),
-        Index(
-            "line_dispute_open",
-            "source_id",
-            "party_id",
-            unique=True,
-            postgresql_where=text("resolved_at IS NULL"),
-        ),
+        UniqueConstraint("source_id", "party_id"),
     )
 
     dispute_id: UUID = Field(primary_key=True)

@@ -106,6 +106,7 @@ CREATE TABLE split_contract (
     document bytea NOT NULL,
     digest bytea NOT NULL,
     merchant_id text NOT NULL REFERENCES party (party_id),
+    without_space text NOT NULL REFERENCES party (party_id),
     day_from date NOT NULL,
     day_to date,
     published_at timestamptz NOT NULL,
@@ -118,7 +119,7 @@ CREATE TABLE contract_share (
     lot_no bigint NOT NULL,
     version integer NOT NULL,
     n smallint NOT NULL,
-    party_id text NOT NULL REFERENCES party (party_id),
+    party_id text REFERENCES party (party_id),
     share_bp integer NOT NULL CHECK (share_bp BETWEEN 1 AND 10000),
     via text NOT NULL CHECK (via IN ('keep', 'split', 'payout')),
     PRIMARY KEY (lot_no, version, n),
@@ -198,15 +199,18 @@ CREATE TABLE stay (
     state text NOT NULL CHECK (state IN ('open', 'due', 'excepted', 'void')),
     tariff_version integer,
     overstay_s integer NOT NULL DEFAULT 0,
+    displaced boolean NOT NULL DEFAULT false,
     charge_fen bigint CHECK (charge_fen >= 0),
     city_day date,
     CONSTRAINT stay_one_at_a_time EXCLUDE USING gist (
         int8range(space_no, space_no, '[]') WITH &&, tstzrange(entered_at, left_at) WITH &&)
-        WHERE (space_no IS NOT NULL AND left_at IS NOT NULL AND state = 'due')
+        WHERE (space_no IS NOT NULL AND left_at IS NOT NULL AND state = 'due' AND NOT displaced)
+        DEFERRABLE INITIALLY DEFERRED
 );
 CREATE INDEX stay_car_idx ON stay (lot_no, plate_hash, entered_at);
 CREATE INDEX stay_citizen_idx ON stay (citizen_id, stay_id) WHERE citizen_id IS NOT NULL;
 CREATE INDEX stay_day_idx ON stay (city_day, lot_no);
+CREATE INDEX stay_space_idx ON stay (space_no, entered_at) WHERE space_no IS NOT NULL;
 
 CREATE TABLE parking_exception (
     kind text NOT NULL,

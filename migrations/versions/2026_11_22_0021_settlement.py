@@ -28,6 +28,7 @@ CREATE TABLE payment_order (
     stay_id uuid NOT NULL,
     lot_no bigint NOT NULL,
     citizen_id uuid,
+    owner_id text,
     rail_id text NOT NULL,
     amount_fen bigint NOT NULL CHECK (amount_fen > 0),
     state text NOT NULL CHECK (state IN ('open', 'paid', 'closed')),
@@ -70,64 +71,82 @@ CREATE TABLE refund (
     reason text NOT NULL,
     city_day date NOT NULL,
     made_at timestamptz NOT NULL,
+    settled_part integer,
     CHECK (frozen_fen + returned_fen + debt_fen = amount_fen)
 );
 CREATE INDEX refund_order_idx ON refund (order_id);
+CREATE INDEX refund_unsettled_idx ON refund (city_day) WHERE settled_part IS NULL;
+
+CREATE TABLE refund_part (
+    refund_id uuid NOT NULL REFERENCES refund (refund_id),
+    party_id text NOT NULL,
+    amount_fen bigint NOT NULL CHECK (amount_fen >= 0),
+    PRIMARY KEY (refund_id, party_id)
+);
+
+ALTER TABLE balance ADD CONSTRAINT balance_money_not_below_zero CHECK (
+    input >= output OR (account NOT LIKE 'rail:%:frozen' AND account NOT LIKE 'party:%:payable'));
 """
 
 SETTLEMENT = """
 CREATE TABLE settlement (
+    lot_no bigint NOT NULL,
     day date NOT NULL,
     part integer NOT NULL CHECK (part >= 0),
     order_count bigint NOT NULL,
     charged_fen bigint NOT NULL,
     refunded_fen bigint NOT NULL,
-    root bytea NOT NULL,
+    merchant_id text NOT NULL REFERENCES party (party_id),
     closed_at timestamptz NOT NULL,
     tx_id uuid,
     tx_hash bytea,
     block bigint,
     final_at timestamptz,
-    PRIMARY KEY (day, part)
+    PRIMARY KEY (lot_no, day, part)
 );
-CREATE INDEX settlement_waiting_idx ON settlement (day, part) WHERE final_at IS NULL;
+CREATE INDEX settlement_waiting_idx ON settlement (closed_at) WHERE final_at IS NULL;
+CREATE INDEX settlement_day_idx ON settlement (day);
 
 CREATE TABLE settlement_line (
     order_id uuid NOT NULL,
     source_id uuid NOT NULL,
     party_id text NOT NULL,
+    lot_no bigint NOT NULL,
     day date NOT NULL,
     part integer NOT NULL,
-    lot_no bigint NOT NULL,
     contract_version integer NOT NULL,
     share_bp integer NOT NULL,
     charge_fen bigint NOT NULL,
     amount_fen bigint NOT NULL,
     PRIMARY KEY (source_id, party_id)
 );
-CREATE INDEX settlement_line_party_idx ON settlement_line (day, part, party_id);
+CREATE INDEX settlement_line_statement_idx ON settlement_line (lot_no, day, part, party_id);
 CREATE INDEX settlement_line_order_idx ON settlement_line (order_id);
 
 CREATE TABLE party_statement (
-    party_id text NOT NULL REFERENCES party (party_id),
+    lot_no bigint NOT NULL,
     day date NOT NULL,
     part integer NOT NULL,
+    party_id text NOT NULL REFERENCES party (party_id),
     count bigint NOT NULL,
     total_fen bigint NOT NULL,
     root bytea NOT NULL,
-    PRIMARY KEY (party_id, day, part),
-    FOREIGN KEY (day, part) REFERENCES settlement (day, part)
+    PRIMARY KEY (lot_no, day, part, party_id),
+    FOREIGN KEY (lot_no, day, part) REFERENCES settlement (lot_no, day, part)
 );
+CREATE INDEX party_statement_party_idx ON party_statement (party_id, day);
 
 CREATE TABLE party_cosignature (
-    party_id text NOT NULL,
+    lot_no bigint NOT NULL,
     day date NOT NULL,
     part integer NOT NULL,
+    party_id text NOT NULL,
     key_id text NOT NULL,
     signature bytea NOT NULL,
     cosigned_at timestamptz NOT NULL,
-    PRIMARY KEY (party_id, day, part),
-    FOREIGN KEY (party_id, day, part) REFERENCES party_statement (party_id, day, part)
+    PRIMARY KEY (lot_no, day, part, party_id),
+    FOREIGN KEY (lot_no, day, part, party_id)
+        REFERENCES party_statement (lot_no, day, part, party_id)
 );
 
 CREATE TABLE line_dispute (
@@ -138,10 +157,9 @@ CREATE TABLE line_dispute (
     opened_at timestamptz NOT NULL,
     resolved_at timestamptz,
     resolution text,
-    FOREIGN KEY (source_id, party_id) REFERENCES settlement_line (source_id, party_id)
+    FOREIGN KEY (source_id, party_id) REFERENCES settlement_line (source_id, party_id),
+    UNIQUE (source_id, party_id)
 );
-CREATE UNIQUE INDEX line_dispute_open ON line_dispute (source_id, party_id)
-    WHERE resolved_at IS NULL;
 
 CREATE TABLE payout (
     payout_id uuid PRIMARY KEY,
@@ -227,9 +245,10 @@ CREATE INDEX sandbox_notice_due_idx ON sandbox_notice (due_at) WHERE sent < copi
 """
 
 GRANTS = """
-GRANT SELECT, INSERT ON money_transfer, rail_notice, refund, settlement_line, party_statement,
+GRANT SELECT, INSERT ON money_transfer, rail_notice, refund_part, settlement_line, party_statement,
     party_cosignature, payout, compared_file, invoice TO tanhui_app;
-GRANT SELECT, INSERT, UPDATE (amount_fen, state, rail_ref, paid_at, book_day, settled_part,
+GRANT SELECT, INSERT, UPDATE (settled_part) ON refund TO tanhui_app;
+GRANT SELECT, INSERT, UPDATE (amount_fen, owner_id, state, rail_ref, paid_at, book_day, settled_part,
     refunded_fen) ON payment_order TO tanhui_app;
 GRANT SELECT, INSERT, UPDATE (tx_id, tx_hash, block, final_at) ON settlement TO tanhui_app;
 GRANT SELECT, INSERT, UPDATE (resolved_at, resolution) ON line_dispute, compared_row TO tanhui_app;
@@ -241,7 +260,7 @@ GRANT SELECT, INSERT, UPDATE (sent) ON sandbox_notice TO tanhui_app;
 
 NAMES = (
     "sandbox_notice sandbox_split sandbox_charge invoice compared_row compared_file payout"
-    " line_dispute party_cosignature party_statement settlement_line settlement refund rail_notice"
+    " line_dispute party_cosignature party_statement settlement_line settlement refund_part refund rail_notice"
     " payment_order money_transfer"
 )
 
@@ -254,5 +273,6 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     op.execute("SET LOCAL lock_timeout = '5s'")
+    op.execute("ALTER TABLE balance DROP CONSTRAINT balance_money_not_below_zero")
     for name in NAMES.split():
         op.execute(f"DROP TABLE {name}")

@@ -17,6 +17,7 @@ from apscheduler.schedulers.asyncio import (  # pyright: ignore[reportMissingTyp
     AsyncIOScheduler,
 )
 
+from backend import citizens
 from backend.chain import (
     ChainAccess,
     ChainClient,
@@ -29,6 +30,7 @@ from backend.flows.anchor_log import anchor_log
 from backend.flows.award_points import award_once
 from backend.flows.cosign_statement import close_yesterday
 from backend.flows.deliver_notices import Deliverer
+from backend.flows.erase_person import erase_due
 from backend.flows.expire_points import expire_points
 from backend.flows.government_lane import Government
 from backend.flows.notice_awards import tell_confirmed
@@ -144,12 +146,15 @@ class Worker:
             await asyncio.wait_for(self.stopping.wait(), timeout=seconds)
 
 
-def worker_of(services: Services, client: ChainClient) -> Worker:
-    """The worker of an installation, with everything the sentence needs after recording."""
+def worker_of(services: Services, client: ChainClient, eraser: Database) -> Worker:
+    """The worker of an installation, with everything the sentence needs after recording.
+
+    `eraser` is the database under the role that may delete what names a person.
+    """
     settings = services.settings
     caller = Caller(Policy.of(settings))
     deliverer = Deliverer(services.db, services.vault, services.clock, caller)
-    steps = _Steps(services, client, deliverer, Shop.of(services))
+    steps = _Steps(services, client, deliverer, Shop.of(services), eraser)
     return Worker(
         db=services.db,
         streams=[
@@ -166,6 +171,8 @@ def worker_of(services: Services, client: ChainClient) -> Worker:
             Job("confirmations", steps.confirmations, 1.0),
             Job("statements", steps.statements, 60.0),
             Job("expire", steps.expire, 60.0),
+            Job("erase", steps.erase, 5.0),
+            Job("shares", steps.shares, 3_600.0),
         ],
         finish=steps.deliverer.finish,
         away=(*DATABASE_AWAY, NodeAway),
@@ -180,6 +187,7 @@ class _Steps:
     client: ChainClient
     deliverer: Deliverer
     shop: Shop
+    eraser: Database
     access: ChainAccess | None = None
 
     async def award(self) -> int:
@@ -244,6 +252,13 @@ class _Steps:
             expired = await expire_points(services.db, services.clock, services.settings.city_tz)
             total += expired
         return total
+
+    async def erase(self) -> int:
+        return await erase_due(self.services.db, self.eraser, self.services.clock)
+
+    async def shares(self) -> int:
+        async with self.services.db.transaction() as tx:
+            return await citizens.shares.forget_expired(tx, self.services.clock.now())
 
     async def _chain(self) -> ChainAccess:
         """Opened at the first need: a worker may start before the contracts stand."""

@@ -10,6 +10,7 @@ from fastapi.security import HTTPAuthorizationCredentials
 from backend import citizens
 from backend.kit.problems import Problem
 from backend.kit.services import Services
+from miniapp_api.own_data import add_own_data
 from miniapp_api.reading import add_reading
 from miniapp_api.rewards import add_rewards
 from miniapp_api.shares import add_shares
@@ -25,6 +26,7 @@ def router(services: Services) -> APIRouter:
     add_reading(door, services, who)
     add_rewards(door, services, who)
     add_shares(door, services, who)
+    add_own_data(door, services, who)
     return door
 
 

@@ -14,6 +14,7 @@ from backend.citizens.consents import (
     consents_of_citizen,
     give_consent,
     lock_consents,
+    standing_consents,
     standing_since,
     withdraw_consent,
 )
@@ -38,6 +39,7 @@ __all__ = [
     "providers",
     "reporters_of",
     "shares",
+    "standing_consents",
     "standing_since",
     "withdraw_consent",
 ]

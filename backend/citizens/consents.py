@@ -116,3 +116,13 @@ async def consents_of_citizen(
         limit,
     )
     return [Consent(**row) for row in rows]
+
+
+async def standing_consents(tx: Tx, citizen_id: UUID) -> list[UUID]:
+    """The consents of a citizen that are not withdrawn."""
+    rows = await tx.fetch(
+        """SELECT consent_id FROM consent WHERE citizen_id = $1 AND withdrawn_at IS NULL
+           ORDER BY consent_id""",
+        citizen_id,
+    )
+    return [row["consent_id"] for row in rows]

@@ -105,3 +105,12 @@ async def log_out(tx: Tx, access_token: str, clock: Clock) -> bool:
         return False
     await revoke_family(tx, family_id, clock)
     return True
+
+
+async def sign_out_everywhere(tx: Tx, citizen_id: UUID, clock: Clock) -> None:
+    """End every token of a person, on all devices."""
+    await tx.execute(
+        "UPDATE login SET revoked_at = $2 WHERE citizen_id = $1 AND revoked_at IS NULL",
+        citizen_id,
+        clock.now(),
+    )

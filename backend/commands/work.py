@@ -28,11 +28,12 @@ def work() -> None:
 
     settings = load_settings()
 
-    async def run(url: str) -> None:
+    async def run(url: str, eraser_url: str) -> None:
         db = await Database.open(url)
+        eraser = await Database.open(eraser_url, size=1)
         client = ChainClient(settings.chain_rpc_url, profile_of(settings.chain_profile))
         services = Services(db, Vault(settings.keys_dir), SystemClock(), settings)
-        worker = worker_of(services, client)
+        worker = worker_of(services, client, eraser)
         for name in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().add_signal_handler(name, worker.stopping.set)
         settle_collector()
@@ -41,8 +42,9 @@ def work() -> None:
             await worker.run()
         finally:
             await client.close()
+            await eraser.close()
             await db.close()
             log("worker_stopped")
 
     with pg.attach(settings.var, database_url=settings.database_url or "") as server:
-        uvloop.run(run(server.url("app")))
+        uvloop.run(run(server.url("app"), server.url("eraser")))

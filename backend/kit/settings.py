@@ -51,6 +51,9 @@ class Settings(BaseSettings):
     webhook_hosts: str = ""
     """Hosts that notices may go to, separated by commas: `hooks.example.cn`, `*.example.cn`."""
 
+    backup_days: int = Field(default=30, ge=1)
+    """How long a backup is kept: when a person was erased, the last copy is gone after this."""
+
     supplier_urls: dict[str, str] = Field(default_factory=dict[str, str])
     """Suppliers of rewards by name, as JSON: `{"transit": "https://tickets.example.cn/v1"}`."""
 

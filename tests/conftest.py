@@ -99,6 +99,12 @@ def shared_database(server: Server, template: str) -> Iterator[str]:
     yield from _database(server, template)
 
 
+@pytest.fixture(scope="module")
+def module_database(server: Server, template: str) -> Iterator[str]:
+    """A database that the tests of one module fill together, one after the other."""
+    yield from _database(server, template)
+
+
 @pytest.fixture
 def own_database(server: Server, template: str) -> Iterator[str]:
     """A database nobody else sees, for tests that commit."""

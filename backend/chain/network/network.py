@@ -114,6 +114,10 @@ class Network:
             raise NetworkError(f"there is no validator {number}; there are {known}")
         return self._processes[number]
 
+    def running(self) -> list[int]:
+        """The numbers of those whose processes are there."""
+        return [process.validator.number for process in self._running()]
+
     def link(self, dial_port: DialPort) -> None:
         """How validators reach each other, from their next start on: by default directly."""
         self._dial_port = dial_port

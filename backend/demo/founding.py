@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from backend.chain import ChainClient, NodeAway, open_keys, profile_of
-from backend.demo import city, programme
+from backend.demo import city, programme, shop
 from backend.demo.installation import CannotStart, Installation, Show
 from backend.flows.deploy_chain import deploy_chain
 from backend.flows.publish_trust import publish_trust
@@ -38,6 +38,7 @@ async def deploy(installation: Installation, show: Show) -> None:
         await _node_answers(client)
         settings = services.settings
         keys = open_keys(settings.keys_dir, post_lanes=settings.post_lanes)
+        await require_fit(client, settings.chain_id, keys.addresses())
         await deploy_chain(services.db, client, keys, upgrade_delay_s=settings.timelock_delay_s)
         trust = await publish_trust(services.db, services.vault, services.settings, services.clock)
     show("✓", f"合约已部署,信任文件第 {trust.version} 版(单节点链:能发现篡改,但不是共识)")
@@ -53,6 +54,8 @@ async def found(
         show("✓", f"示例城市:{len(partners)} 家合作平台,{len(city.CITIZENS)} 位已授权市民")
         await programme.enact(services, client, holdings)
         show("✓", "方法学与激励规则经两位审批人用各自密钥签名,已在链上生效")
+        await shop.open_shop(services)
+        show("✓", f"兑换商城:{len(shop.REWARDS)} 种兑换品")
         # The partners' keys are part of what strangers pin.
         await publish_trust(services.db, services.vault, services.settings, services.clock)
     return partners

@@ -25,6 +25,7 @@ from backend.proof import Verdict
 SETTLED_S_MAX = 45
 BULK_EVENTS = 200
 SOURCE = "/gates"
+TICKET = "metro-single"
 
 
 class StepFailed(Exception):
@@ -92,6 +93,7 @@ class Tour:
         self.step("award", "事件量化为减排量并计为积分", lambda: self.settled("awarded"))
         self.step("confirm", "日志检查点上链存证,已确认", lambda: self.settled("confirmed"))
         self.step("post", "积分记入链上账户", lambda: self.settled("posted"))
+        self.step("redeem", "市民用积分兑换地铁票,连点两次只兑一张", self.redeem)
         self.step("scenarios", "其余场景:每种一个事件,各按自己的方法学", self.scenarios)
         self.step("receipt", "下载回执,陌生人核验通过", self.receipt)
         self.step("tampered", "改动回执一个数字,核验当场失败", self.tampered)
@@ -159,6 +161,24 @@ class Tour:
             if time.monotonic() > deadline_s:
                 raise StepFailed(f"the trip is still {seen} after {SETTLED_S_MAX} s")
             time.sleep(0.2)
+
+    def redeem(self) -> dict[str, Any]:
+        """Buy a ticket twice under one key: one ticket, paid once."""
+        before = self._available()
+        headers = {"authorization": f"Bearer {self.token}", "idempotency-key": secrets.token_hex(8)}
+        url, body = f"{self.base_url}/miniapp/v1/redemptions", {"reward_id": TICKET}
+        taps = [self.http.post(url, json=body, headers=headers) for _ in range(2)]
+        if taps[0].status_code != 201 or taps[0].content != taps[1].content:
+            raise StepFailed(f"redeeming answered {taps[0].status_code}: {taps[0].text[:300]}")
+        bought = self._get(f"/miniapp/v1/redemptions/{taps[0].json()['redemption_id']}")
+        spent = before - self._available()
+        if bought["state"] != "posted" or not bought["code"] or spent != bought["price_points"]:
+            raise StepFailed(f"{spent} points spent for {bought}")
+        return {"reward": TICKET, "points": spent}
+
+    def _available(self) -> int:
+        held = self._get("/miniapp/v1/points")["items"]
+        return next(int(each["available"]) for each in held if each["class"] == "carbon")
 
     def scenarios(self) -> dict[str, Any]:
         """One event of every scenario, each by the partner that reports it."""

@@ -25,6 +25,7 @@ from backend.chain import (
     open_access,
     open_keys,
     recorded_deployments,
+    require_fit,
 )
 from backend.flows.anchor_log import anchor_log
 from backend.flows.award_points import award_once
@@ -265,6 +266,9 @@ class _Steps:
         if self.access is None:
             async with self.services.db.transaction(readonly=True) as tx:
                 deployments = await recorded_deployments(tx)
-            keys = open_keys(self.services.settings.keys_dir)
+            settings = self.services.settings
+            keys = open_keys(settings.keys_dir)
+            senders = [keys.anchor.address, keys.post.address]
+            await require_fit(self.client, settings.chain_id, senders)
             self.access = await open_access(self.client, keys, deployments)
         return self.access

@@ -8,11 +8,21 @@ The embedded node lives in `backend.chain.node` and is imported by the `node` co
 
 import sys
 
-from backend.chain import approvals, batches, contracts, keys, settlements, spaces, timelock
+from backend.chain import (
+    approvals,
+    batches,
+    contracts,
+    keys,
+    settlements,
+    spaces,
+    timelock,
+    upgrade,
+)
 from backend.chain.access import (
     ChainAccess,
     open_access,
     record_deployments,
+    record_implementation,
     recorded_deployments,
 )
 from backend.chain.client import ChainClient, NodeAway, Receipt, RpcError
@@ -28,7 +38,7 @@ from backend.chain.deploy import (
 from backend.chain.keys import POST_LANES_MAX, ChainKeys, Signer, Terms, open_keys
 from backend.chain.keystores import new_keystore, open_keystore, rewrap_keystore
 from backend.chain.lanes import Lane, lanes_of, paused
-from backend.chain.probe import probe
+from backend.chain.probe import ChainUnfit, probe, require_fit
 from backend.chain.profile import PROFILES, ChainProfile, profile_of
 from backend.chain.proxy import RpcProxy
 from backend.chain.sender import (
@@ -53,6 +63,7 @@ __all__ = [
     "ChainKeys",
     "ChainProfile",
     "ChainTx",
+    "ChainUnfit",
     "Deployment",
     "DeploymentDiffers",
     "Driver",
@@ -83,10 +94,13 @@ __all__ = [
     "probe",
     "profile_of",
     "record_deployments",
+    "record_implementation",
     "recorded_deployments",
     "require_chain",
+    "require_fit",
     "rewrap_keystore",
     "settlements",
     "spaces",
     "timelock",
+    "upgrade",
 ]

@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from backend.chain import ChainClient, NodeAway, open_keys, profile_of
+from backend.chain import ChainClient, NodeAway, open_keys, profile_of, require_fit
 from backend.demo import city, programme, shop
 from backend.demo.installation import CannotStart, Installation, Show
 from backend.flows.deploy_chain import deploy_chain
@@ -38,7 +38,7 @@ async def deploy(installation: Installation, show: Show) -> None:
         await _node_answers(client)
         settings = services.settings
         keys = open_keys(settings.keys_dir, post_lanes=settings.post_lanes)
-        await require_fit(client, settings.chain_id, keys.addresses())
+        await require_fit(client, settings.chain_id, [keys.admin.address])
         await deploy_chain(services.db, client, keys, upgrade_delay_s=settings.timelock_delay_s)
         trust = await publish_trust(services.db, services.vault, services.settings, services.clock)
     show("✓", f"合约已部署,信任文件第 {trust.version} 版(单节点链:能发现篡改,但不是共识)")

@@ -53,9 +53,9 @@ PURPOSE = "enact"
 APPROVALS_NEEDED = 2
 LEAF_KIND = 2
 _GAS = 500_000
-_LOCK: dict[What, str] = {
-    "rule": "SELECT document FROM rule WHERE rule_id = $1 AND version = $2 FOR UPDATE",
-    "method": "SELECT document FROM method WHERE method_id = $1 AND version = $2 FOR UPDATE",
+_DOCUMENT: dict[What, str] = {
+    "rule": "SELECT document FROM rule WHERE rule_id = $1 AND version = $2",
+    "method": "SELECT document FROM method WHERE method_id = $1 AND version = $2",
 }
 
 
@@ -353,12 +353,12 @@ async def independent(tx: Tx, one: Row, other: Row) -> bool:
     return True
 
 
-async def version_of(tx: Tx, what: What, name: str, version: int) -> Version:
-    """The version as its document has it, locked: two approvals of one version take turns.
+async def version_of(tx: Tx, what: What, name: str, version: int, *, lock: bool = True) -> Version:
+    """The version as its document has it; locked, so that two approvals of it take turns.
 
     Raises Problem 404 `unknown-document`.
     """
-    row = await tx.fetchrow(_LOCK[what], name, version)
+    row = await tx.fetchrow(_DOCUMENT[what] + (" FOR UPDATE" if lock else ""), name, version)
     if row is None:
         raise Problem(404, "unknown-document", "没有这个版本的文件。", id=name, version=version)
     read = incentive.read_rule if what == "rule" else methodology.read_method

@@ -81,9 +81,14 @@ class Life:
         return tuple(dict.fromkeys(e.actor for e in self.steps if e.step == "drafted"))
 
 
-async def life_of(tx: Tx, services: Services, what: What, name: str, version: int) -> Life:
-    """Where a version stands. Raises Problem 404 `unknown-document`."""
-    found = await version_of(tx, what, name, version)
+async def life_of(
+    tx: Tx, services: Services, what: What, name: str, version: int, *, lock: bool = True
+) -> Life:
+    """Where a version stands; locked, nothing else moves it on until `tx` ends.
+
+    Raises Problem 404 `unknown-document`.
+    """
+    found = await version_of(tx, what, name, version, lock=lock)
     steps = await life.steps(tx, found.key)
     counting = await counting_approvals(tx, found)
     notice = await life.notice_for(tx, found.key, found.digest)
@@ -104,13 +109,16 @@ async def life_of(tx: Tx, services: Services, what: What, name: str, version: in
     )
 
 
-async def save_draft(services: Services, by: Session, text: bytes) -> Version:
+async def save_draft(services: Services, by: Session, wanted: What, text: bytes) -> Version:
     """Draft a version, or draft it anew while it is not submitted.
 
-    Raises Problem: 422 named after what is wrong with the document, 409 `already-submitted`.
+    Raises Problem: 422 named after what is wrong with the document (`unknown-format` where it is
+    not a `wanted`), 409 `already-submitted`.
     """
     user, now = by.official.official_id, services.clock.now()
     what, document = read_document(text)
+    if what != wanted:
+        raise Problem(422, "unknown-format", f"这里只接受 tanhui-{wanted}-v1 文件。")
     name, number = str(document.get("id")), document.get("version")
     async with services.db.transaction() as tx:
         # Two who save the same version take turns.
@@ -157,13 +165,13 @@ async def return_to_drafter(
         return await life_of(tx, services, what, name, version)
 
 
-async def to_sign(
-    services: Services, what: What, name: str, version: int
-) -> tuple[Version, dict[str, object]]:
-    """What an approver signs, as EIP-712 typed data. Raises Problem 404, 409 `not-deployed`."""
-    async with services.db.transaction() as tx:
-        found, place = await version_of(tx, what, name, version), await deployed(tx)
-    return found, approvals.typed_data(place.chain_id, place.rule_registry, found.terms)
+async def to_sign(tx: Tx, found: Version) -> dict[str, object] | None:
+    """What an approver signs, as EIP-712 typed data; None before the contracts stand."""
+    try:
+        place = await deployed(tx)
+    except Problem:
+        return None
+    return approvals.typed_data(place.chain_id, place.rule_registry, found.terms)
 
 
 async def approve(

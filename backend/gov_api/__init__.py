@@ -5,7 +5,7 @@ from collections.abc import Callable
 from fastapi import APIRouter
 
 from backend.chain import ChainClient
-from backend.gov_api import accounts, people, records
+from backend.gov_api import accounts, people, records, rules, stops
 from backend.gov_api.gate import GATED, Gate
 from backend.gov_api.office import Office
 from backend.kit.services import Services
@@ -15,6 +15,8 @@ __all__ = ["GATED", "Gate", "Office", "router"]
 TOPICS: tuple[Callable[[Office], APIRouter], ...] = (
     accounts.router,
     people.router,
+    rules.router,
+    stops.router,
     records.router,
 )
 """One file of routes for each topic; a new one is added to this list."""

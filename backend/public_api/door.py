@@ -15,6 +15,7 @@ from backend.public_api.circulation import CurrentSupply, add_circulation
 from backend.public_api.documents import add_documents
 from backend.public_api.library import add_library
 from backend.public_api.log import add_log
+from backend.public_api.notices import add_notices
 from backend.public_api.pages import add_pages
 from backend.public_api.rpc import add_rpc
 from backend.public_api.shared import add_shared
@@ -37,6 +38,7 @@ def router(services: Services, tools: PublicTools) -> APIRouter:
     public = APIRouter(prefix="/public/v1")
     add_log(public, services)
     add_documents(public, services)
+    add_notices(public, services)
     supply = CurrentSupply(services, tools.client)
     add_circulation(public, services, supply)
     add_shared(public, services)

@@ -12,6 +12,9 @@ from backend.public_api.verify_page import HEADERS, SITE, carrying
 from tests.outside.test_second_verifier import say
 from tests.proof.builders import Installation
 
+ANY_ORIGIN = {"access-control-allow-origin": "*", "access-control-allow-headers": "content-type"}
+"""What a node says that lets pages of other sites ask it."""
+
 
 @dataclass
 class PageServer:
@@ -54,7 +57,10 @@ def serving(installation: Installation) -> Iterator[PageServer]:
                 answer["error"] = {"code": -32000, "message": "away"}
             else:
                 answer["result"] = say(installation.node, asked["method"], asked["params"])
-            self._answer(json.dumps(answer).encode(), "application/json")
+            self._answer(json.dumps(answer).encode(), "application/json", headers=ANY_ORIGIN)
+
+        def do_OPTIONS(self) -> None:
+            self._answer(b"", "text/plain", 204, headers=ANY_ORIGIN)
 
         def _answer(
             self,

@@ -43,7 +43,7 @@ export class Node {
       must(response.status < 500 && response.status !== 429, `节点答复 ${response.status}`);
       answer = JSON.parse(new TextDecoder().decode(await readBody(response, ANSWER_BYTES_MAX)));
     } catch (error) {
-      throw error instanceof Breach ? error : new Breach("节点没有回答");
+      throw error instanceof Breach ? error : new Breach("节点没有回答，或不允许网页跨站询问");
     }
     must(answer !== null && typeof answer === "object", "节点的回答没有意义");
     must((answer.error ?? null) === null, `节点拒绝 ${method}`);

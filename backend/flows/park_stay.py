@@ -14,7 +14,6 @@ from backend.kit.db import Database, Tx
 from backend.kit.logs import log
 from backend.kit.problems import Problem
 from backend.parking import Calendar, Lot, Plates, Stay, assets, gates, reservations, stays, terms
-from backend.parking.stays import Named
 from backend.payments import OrderDraft, orders
 
 LOT_LOCK = 0x6C6F_7400_0000_0000
@@ -125,7 +124,7 @@ async def follow_cars(
 
 async def _keep_paid(
     tx: Tx, known: dict[UUID, Stay], derived: stays.WorkedOut
-) -> tuple[list[Stay], list[Named]]:
+) -> tuple[list[Stay], list[stays.Named]]:
     """The stays that stand: paid ones as they were, the others as they follow from the events."""
     paid = await orders.paid_among(tx, [stay.order_id for stay in known.values()])
     fixed = {s.stay_id: s for s in known.values() if s.order_id in paid}
@@ -184,7 +183,7 @@ async def _owe(tx: Tx, lot: Lot, placed: Sequence[Stay], calendar: Calendar, now
 
 async def _name_unread(tx: Tx, lot: Lot, events: Sequence[gates.GateEvent], now: datetime) -> None:
     unread = [
-        Named("unknown-plate", e.event_id, e.occurred_at, "摄像机没有读出车牌")
+        stays.Named("unknown-plate", e.event_id, e.occurred_at, "摄像机没有读出车牌")
         for e in events
         if e.plate_hash is None
     ]

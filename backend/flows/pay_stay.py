@@ -10,12 +10,8 @@ from backend.kit.db import Database, Tx
 from backend.kit.logs import log
 from backend.kit.problems import Problem
 from backend.ledger import chart, money
-from backend.ledger.money import Flow, Movement
 from backend.parking import stays
-from backend.parking.stays import Named
-from backend.payments import Order, notices, orders
-from backend.payments.notices import NEEDS_A_PERSON, Notice, Received
-from backend.payments.sandbox import Paying, SandboxRail
+from backend.payments import Order, notices, orders, sandbox
 
 POINTS_TOPIC = "parking-stay"
 """Outbox topic of stays that were paid and may earn points."""
@@ -25,8 +21,8 @@ LOST_AFTER = timedelta(minutes=10)
 
 
 async def receive_notices(
-    tx: Tx, rail_id: str, told: Sequence[Notice], city_tz: str, now: datetime
-) -> list[Received]:
+    tx: Tx, rail_id: str, told: Sequence[notices.Notice], city_tz: str, now: datetime
+) -> list[notices.Received]:
     """Judge a rail's notices, book what they pay, and name what needs a person."""
     received = await notices.receive_notices(tx, rail_id, told, city_tz, now)
     paid = await orders.orders_by_id(
@@ -36,7 +32,7 @@ async def receive_notices(
     for order in paid.values():
         if order.citizen_id is not None:
             await outbox.put(tx, POINTS_TOPIC, str(order.stay_id), {"order": str(order.order_id)})
-    odd = [each for each in received if each.outcome in NEEDS_A_PERSON]
+    odd = [each for each in received if each.outcome in notices.NEEDS_A_PERSON]
     if odd:
         known = await orders.orders_by_id(tx, [each.notice.order_id for each in odd])
         for each in odd:
@@ -57,21 +53,21 @@ async def receive_notices(
     return received
 
 
-def _charged(order: Order) -> Movement:
+def _charged(order: Order) -> money.Movement:
     if order.book_day is None:
         raise ValueError("a paid order has a day")
     payers, frozen = chart.rail_payers(order.rail_id), chart.rail_frozen(order.rail_id)
-    flows = (Flow(payers, frozen, order.amount_fen),)
-    return Movement(order.order_id, "charge", order.book_day, flows)
+    flows = (money.Flow(payers, frozen, order.amount_fen),)
+    return money.Movement(order.order_id, "charge", order.book_day, flows)
 
 
-def _named(each: Received, now: datetime) -> Named:
+def _named(each: notices.Received, now: datetime) -> stays.Named:
     said = f"渠道通知 {each.notice.notice_id} 称收到 {each.notice.amount_fen} 分"
-    return Named(f"notice-{each.outcome}", each.notice.order_id, now, said)
+    return stays.Named(f"notice-{each.outcome}", each.notice.order_id, now, said)
 
 
 async def pay_in_sandbox(
-    tx: Tx, rail: SandboxRail, citizen_id: UUID, stay_id: UUID, now: datetime
+    tx: Tx, rail: sandbox.SandboxRail, citizen_id: UUID, stay_id: UUID, now: datetime
 ) -> Order:
     """A citizen pays a stay at the sandbox rail, whose notice follows; the order as it stands.
 
@@ -85,12 +81,12 @@ async def pay_in_sandbox(
     if order is None or order.state == "closed":
         raise Problem(409, "nothing-to-pay", "这次停车目前没有应付金额。", stay_id=str(stay_id))
     if order.state == "open":
-        await rail.pay(tx, [Paying(order.order_id, order.amount_fen, now)])
+        await rail.pay(tx, [sandbox.Paying(order.order_id, order.amount_fen, now)])
     return order
 
 
 async def deliver_sandbox_notices(
-    db: Database, rail: SandboxRail, city_tz: str, now: datetime
+    db: Database, rail: sandbox.SandboxRail, city_tz: str, now: datetime
 ) -> int:
     """The sandbox rail tells us what it has to tell now; how many notices it sent."""
     async with db.transaction() as tx:
@@ -102,19 +98,19 @@ async def deliver_sandbox_notices(
 
 
 async def ask_for_lost(
-    db: Database, rail: SandboxRail, city_tz: str, now: datetime, limit: int = 500
+    db: Database, rail: sandbox.SandboxRail, city_tz: str, now: datetime, limit: int = 500
 ) -> int:
     """Ask the rail about orders that nobody was told of; what was paid is booked as if it was.
 
     How many notices had been lost.
     """
-    found: list[Notice] = []
+    found: list[notices.Notice] = []
     async with db.transaction() as tx:
         for order_id in await orders.open_since(tx, rail.rail_id, now - LOST_AFTER, limit):
             charge = await rail.query(tx, order_id)
             if charge is not None:
                 found.append(
-                    Notice(
+                    notices.Notice(
                         notice_id=f"q-{charge.rail_ref}",
                         kind="paid",
                         order_id=order_id,

@@ -39,9 +39,7 @@ async def reserve_space(
     """
     async with db.transaction() as tx:
         plate_hash = plates.hash(wish.plate)
-        mine = {
-            row["plate_hash"]: row["class"] for row in await assets.vehicles_of(tx, citizen_id)
-        }
+        mine = {row["plate_hash"]: row["class"] for row in await assets.vehicles_of(tx, citizen_id)}
         if plate_hash not in mine:
             raise Problem(409, "vehicle-not-bound", "请先绑定这辆车的车牌。")
         if await orders.arrears_of(tx, citizen_id, now - PAY_WITHIN):

@@ -16,11 +16,8 @@ from backend.kit.logs import log
 from backend.kit.problems import Problem
 from backend.kit.sm import sm3
 from backend.ledger import chart, money
-from backend.ledger.money import Flow, Movement
 from backend.parking import Lot, assets, split, terms
-from backend.parking.split import SplitContract
 from backend.payments import settling
-from backend.payments.settling import DayPart, PartySum, Share
 
 
 async def settle_waiting(db: Database, clock: Clock, city_tz: str, limit: int = 200) -> int:
@@ -33,7 +30,9 @@ async def settle_waiting(db: Database, clock: Clock, city_tz: str, limit: int = 
     return len(waiting)
 
 
-async def settle_day(db: Database, lot_no: int, day: date, now: datetime) -> DayPart | None:
+async def settle_day(
+    db: Database, lot_no: int, day: date, now: datetime
+) -> settling.DayPart | None:
     """Divide what waits of a lot's day; None if nothing does.
 
     Raises Problem 409 `no-contract`.
@@ -52,7 +51,9 @@ async def settle_day(db: Database, lot_no: int, day: date, now: datetime) -> Day
         sums = await settling.sum_up(tx, lot.lot_id, lot_no, day, part, root_of)
         if not sums:
             return None
-        closed = DayPart(lot_no, day, part, order_count, charged_fen, refunded_fen, tuple(sums))
+        closed = settling.DayPart(
+            lot_no, day, part, order_count, charged_fen, refunded_fen, tuple(sums)
+        )
         _must_add_up(closed)
         await settling.close_part(tx, closed, contract.merchant_id, now)
         await money.move(tx, _shared(lot, contract, closed), now)
@@ -73,10 +74,10 @@ def root_of(leaves: list[bytes]) -> bytes:
     return proof.merkle.append(0, {}, leaves).root
 
 
-def shares_of(contract: SplitContract) -> list[Share]:
+def shares_of(contract: split.SplitContract) -> list[settling.Share]:
     """A contract's shares as the division wants them."""
     return [
-        Share(
+        settling.Share(
             version=contract.version,
             n=n,
             party_id=None if share.party_id == split.SPACE_OWNER else share.party_id,
@@ -97,7 +98,7 @@ class DoesNotAddUp(RuntimeError):
     """Parts that are not their whole: nothing of the settlement is kept."""
 
 
-def _must_add_up(closed: DayPart) -> None:
+def _must_add_up(closed: settling.DayPart) -> None:
     """Σ lines = charges − refunds, held before anything is kept."""
     whole_fen = sum(each.total_fen for each in closed.parties)
     shared_fen = sum(each.share_fen for each in closed.parties)
@@ -105,7 +106,9 @@ def _must_add_up(closed: DayPart) -> None:
         raise DoesNotAddUp(f"lot {closed.lot_no}, {closed.day}: {whole_fen}, {shared_fen} fen")
 
 
-def _shared(lot: Lot, contract: SplitContract, closed: DayPart) -> Sequence[Movement]:
+def _shared(
+    lot: Lot, contract: split.SplitContract, closed: settling.DayPart
+) -> Sequence[money.Movement]:
     """Frozen money goes to the parties: paid at once where the rail splits, else at the payout.
 
     Refunds moved their money when they were made.
@@ -114,17 +117,17 @@ def _shared(lot: Lot, contract: SplitContract, closed: DayPart) -> Sequence[Move
     via = {share.party_id: share.via for share in contract.shares}
     owners_via = via.get(split.SPACE_OWNER, "payout")
     flows = tuple(
-        Flow(frozen, _account(each, via.get(each.party_id, owners_via)), each.share_fen)
+        money.Flow(frozen, _account(each, via.get(each.party_id, owners_via)), each.share_fen)
         for each in closed.parties
         if each.share_fen > 0
     )
     if not flows:
         return []
     transfer_id = settlement_transfer(lot.lot_id, closed.day, closed.part)
-    return [Movement(transfer_id, "split", closed.day, flows)]
+    return [money.Movement(transfer_id, "split", closed.day, flows)]
 
 
-def _account(each: PartySum, via: str) -> str:
+def _account(each: settling.PartySum, via: str) -> str:
     if via == "payout":
         return chart.party_payable(each.party_id)
     return chart.party_paid(each.party_id)

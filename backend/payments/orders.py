@@ -1,6 +1,6 @@
 """Orders: what is owed for a stay. A rail's notice pays one; nothing else does."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import NamedTuple
@@ -145,6 +145,58 @@ async def arrears_of(tx: Tx, citizen_id: UUID, before: datetime) -> list[Row]:
            WHERE citizen_id = $1 AND state = 'open' AND created_at < $2 ORDER BY created_at""",
         citizen_id,
         before,
+    )
+
+
+class Refund(NamedTuple):
+    """Money given back: from what was `frozen`, `returned` by parties, and a `debt` of theirs."""
+
+    refund_id: UUID
+    amount_fen: int
+    frozen_fen: int
+    returned_fen: int
+    debt_fen: int
+
+
+async def find_refund(tx: Tx, refund_id: UUID) -> Row | None:
+    """A refund by id, or None."""
+    return await tx.fetchrow("SELECT * FROM refund WHERE refund_id = $1", refund_id)
+
+
+async def enter_refund(
+    tx: Tx,
+    order_id: UUID,
+    refund: Refund,
+    parts: Mapping[str, int],
+    *,
+    reason: str,
+    day: date,
+    now: datetime,
+) -> None:
+    """Write a refund, what each party gives back of it, and the order's sum of refunds."""
+    await tx.execute(
+        """INSERT INTO refund (refund_id, order_id, amount_fen, frozen_fen, returned_fen, debt_fen,
+                               reason, city_day, made_at)
+           VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)""",
+        refund.refund_id,
+        order_id,
+        refund.amount_fen,
+        refund.frozen_fen,
+        refund.returned_fen,
+        refund.debt_fen,
+        reason,
+        day,
+        now,
+    )
+    await tx.copy(
+        "refund_part",
+        ("refund_id", "party_id", "amount_fen"),
+        [(refund.refund_id, party_id, part_fen) for party_id, part_fen in sorted(parts.items())],
+    )
+    await tx.execute(
+        "UPDATE payment_order SET refunded_fen = refunded_fen + $2 WHERE order_id = $1",
+        order_id,
+        refund.amount_fen,
     )
 
 

@@ -139,8 +139,9 @@ def _check_points(rule: Rule, field: Mapping[str, Any], values: Mapping[str, Any
 
 
 def _check_caps(rule: Rule, field: Mapping[str, Any], values: Mapping[str, Any]) -> None:
-    caps = values["stated"]["caps"]
-    if [(cap["name"], cap["limit"]) for cap in caps] != [(c.name, c.limit) for c in rule.caps]:
+    caps, method = values["stated"]["caps"], values["method"]
+    concerned = rule.caps_of(method["scenario"], method["evidence_level"], field["row"])
+    if [(cap["name"], cap["limit"]) for cap in caps] != [(c.name, c.limit) for c in concerned]:
         raise StepFailed("the stated caps are not the rule's, in its order, with its limits")
     left = [cap["limit"] - cap["used_before"] for cap in caps]
     amount = min([field["points_before_caps"], *left])

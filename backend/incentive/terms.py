@@ -180,7 +180,7 @@ async def record_terms(
     if last is not None and day_from < last["day_from"]:
         raise DocumentError("terms-in-the-past", f"version {last['version']} begins later")
     terms = read_terms(document, version, day_from)
-    _check_law(terms, expiry_months)
+    check_law(terms, expiry_months)
     await tx.execute(
         """INSERT INTO programme_terms (programme_id, version, day_from, document, recorded_by,
                recorded_at) VALUES ($1, $2, $3, $4, $5, $6)""",
@@ -229,7 +229,8 @@ def _stored(document: bytes, version: int, day_from: date) -> Terms:
     return read_terms(canonical.loads_strict(document), version, day_from)
 
 
-def _check_law(terms: Terms, expiry_months: int) -> None:
+def check_law(terms: Terms, expiry_months: int) -> None:
+    """Raise DocumentError `unknown-jurisdiction` or `jurisdiction-forbids`; points live so long."""
     law = jurisdictions().get(terms.jurisdiction)
     if law is None:
         known = ", ".join(jurisdictions())

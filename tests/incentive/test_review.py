@@ -46,6 +46,20 @@ def test_edges_are_found_where_no_literal_stands() -> None:
     assert found("first", *rows) == [("table-gap", {"x": 3000})]
 
 
+def test_names_compared_with_each_other_are_followed() -> None:
+    document = a_rule(
+        needs=dict.fromkeys(("history", "counters", "params"), {})
+        | {"event": dict.fromkeys("xyz", "int")},
+        rows=[
+            {"id": "a", "when": "x < y", "points": "1"},
+            {"id": "b", "when": "x > y && x <= z", "points": "1"},
+        ],
+    )
+    [finding] = looked_over(incentive.read_rule(document))
+    assert finding.name == "table-gap"
+    assert finding.example["x"] == finding.example["y"]
+
+
 def test_two_rows_under_unique_overlap() -> None:
     rows = ("a", "x <= 3000", "1"), ("b", "x >= 3000", "2")
     assert found("unique", *rows) == [("table-overlap", {"x": 3000})]

@@ -27,6 +27,26 @@ const RULE_DOCUMENT = shape({
   rows: listOf(shape({ id: isText, when: isText, points: isText })),
   caps: listOf(shape({ name: isText, window: oneOf("day", "month", "year"), limit: isCount })),
 });
+const distinct = (list) => new Set(list).size === list.length;
+const SCOPE = (value) => ["scenario", "level", "row"].some((name) => shape({ [name]: listOf(isText) })(value)
+  && value[name].length > 0 && distinct(value[name]));
+const RULE_2_SHAPE = shape({
+  format: oneOf("tanhui-rule-v2"), id: isId, version: isVersion, programme: isId, class: isId,
+  day_from: isDay, day_to: orNull(isDay), hit: oneOf("first", "unique", "sum"), needs: NEEDS,
+  rows: listOf(shape({ id: isText, when: isText, points: isText })),
+  caps: listOf(shape({ name: isText, limit: isCount, of: orNull(SCOPE),
+    window: oneOf("day", "week", "month", "quarter", "half", "year", "total", "campaign") })),
+});
+const RULE_2_DOCUMENT = (value) => RULE_2_SHAPE(value) && value.caps.every(({ of }) => of?.row === undefined
+  || (value.hit !== "sum" && of.row.every((id) => value.rows.some((row) => row.id === id))));
+const ANY_RULE = (value) => RULE_DOCUMENT(value) || RULE_2_DOCUMENT(value);
+
+/** The caps that cut such an award: all of them in the first format. */
+function concernedCaps(document, method, rows) {
+  const values = { scenario: [method.scenario], level: [method.evidence_level], row: rows };
+  return document.caps.filter(({ of = null }) => of === null
+    || Object.entries(of).every(([name, listed]) => values[name].some((one) => listed.includes(one))));
+}
 const GIVEN = ["reduction_mg", "scenario", "evidence_level", "status"];
 const TYPES = { int: Number.isSafeInteger, bool: (v) => typeof v === "boolean", string: isText };
 const sameJson = (a, b) => canonical(a) === canonical(b);
@@ -105,7 +125,7 @@ export function checkMethod(context) {
   const values = variables(document, leaf.values);
   for (const { reason, expr } of document.bounds) must(calculate(expr, values, "boolean"), reason);
   must(amountOf(document.formula, values) === field.reduction_mg, "reduction_mg");
-  must(RULE_DOCUMENT(receipt.documents.rule), "the rule's document is not one");
+  must(ANY_RULE(receipt.documents.rule), "the rule's document is not one");
   checkUnion(receipt.documents, leaf.values);
   return isStated(document) ? "stated" : "ok";
 }
@@ -118,12 +138,12 @@ function paidRows(document, values) {
 
 export function checkRule(context) {
   const { receipt, leaf } = context;
-  if (receipt.leaf.kind !== 1) return checkEnacted(context, "rule", RULE_DOCUMENT);
+  if (receipt.leaf.kind !== 1) return checkEnacted(context, "rule", ANY_RULE);
   const document = receipt.documents.rule;
   const { rule: field, method, points, stated } = leaf.values;
   must((document === null) === (field === null), "document");
   if (field === null) return "stated";
-  checkDocument(document, RULE_DOCUMENT, field);
+  checkDocument(document, ANY_RULE, field);
   must(document.programme === field.programme && document.class === points.class, "programme, class");
   checkWindow(document, leaf, receipt.form);
   const values = variables(document, leaf.values);
@@ -136,7 +156,7 @@ export function checkRule(context) {
   const before = rows.map((row) => amountOf(row.points, values)).reduce((a, b) => a + b, 0);
   must(before === field.points_before_caps, "points_before_caps");
   must(sameJson(stated.caps.map(({ name, limit }) => [name, limit]),
-    document.caps.map(({ name, limit }) => [name, limit])), "caps");
+    concernedCaps(document, method, field.row).map(({ name, limit }) => [name, limit])), "caps");
   const left = stated.caps.map(({ limit, used_before }) => limit - used_before);
   must(Math.min(before, ...left) === points.amount, "amount");
   must(METHOD_DOCUMENT(receipt.documents.method), "the method's document is not one");

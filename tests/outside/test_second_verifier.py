@@ -98,6 +98,29 @@ def with_history() -> bytes:
     return issue(HERE, fields | {"stated": history}, method=method, rule=rule, size=16).receipt()
 
 
+def with_scoped_caps() -> bytes:
+    """An award by the second rule format: two of its four caps concern it, one cuts it to 20."""
+    rule = a_rule(
+        format="tanhui-rule-v2",
+        version=6,
+        caps=[
+            {"name": "长途每周", "window": "week", "limit": 40, "of": {"row": ["long"]}},
+            {"name": "短途每日", "window": "day", "limit": 1, "of": {"row": ["short"]}},
+            {"name": "自报", "window": "month", "limit": 0, "of": {"level": ["L0", "L1"]}},
+            {"name": "累计", "window": "total", "limit": 900, "of": None},
+        ],
+    )
+    method = a_method()
+    fields = award_fields(method, rule)
+    fields["points"] |= {"amount": 20}
+    caps = [
+        {"name": "长途每周", "limit": 40, "used_before": 20},
+        {"name": "累计", "limit": 900, "used_before": 77},
+    ]
+    stated = {"history": {}, "counters": {}, "caps": caps}
+    return issue(HERE, fields | {"stated": stated}, method=method, rule=rule, size=18).receipt()
+
+
 def papers() -> dict[str, bytes]:
     """Receipts that hold, one of every kind and form."""
     award, method, rule = an_award(HERE), a_method(), a_rule()
@@ -112,6 +135,7 @@ def papers() -> dict[str, bytes]:
         "before its batch": award.receipt(posted=None),
         "statement": with_statement(award),
         "history": with_history(),
+        "scoped caps": with_scoped_caps(),
         "reversal": issue(HERE, reversal_fields(), index=5, size=17).receipt(),
         "rule": issue(HERE, enactment_fields("rule", rule), kind=2, rule=rule, size=12).receipt(),
         "method": issue(

@@ -19,8 +19,8 @@ def thresholds(expression: Expression, known: Mapping[str, int]) -> tuple[Thresh
     change elsewhere too.
     """
     found: Thresholds = {}
-    whole = all(_collect(node, known, found) for node in _atoms(expression.tree))
-    return found, whole
+    simple = [_collect(node, known, found) for node in _atoms(expression.tree)]
+    return found, all(simple)
 
 
 def _atoms(node: Node) -> Iterator[Node]:

@@ -27,7 +27,7 @@ from backend.chain.contracts import (
 )
 from backend.chain.keys import ChainKeys, Signer, Terms, create_address, transaction_hash
 
-SHORT_DELAY_S = 2
+SHORT_DELAY_S = 1
 """How long an upgrade waits where nothing is at stake; production sets days."""
 
 FIRST_FREE_NONCE = 2 * len(CONTRACT_NAMES) + 3

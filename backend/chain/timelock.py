@@ -70,10 +70,12 @@ async def standing(
     ready_at = int.from_bytes(await client.call(timelock, asked), "big")
     if ready_at <= _DONE_AT:
         return Standing("done" if ready_at else "unknown", 0)
-    # Where a block is made only for a transaction, the newest one's time says nothing of now.
+    # Where a block is made only for a transaction, the newest one's time says nothing of now; the
+    # next one is a second later at least.
     newest = await client.block("latest")
-    block_s = 0 if newest is None else int(newest["timestamp"], 16)
-    return Standing("ready" if max(block_s, now_s) > ready_at else "waiting", ready_at)
+    next_s = 0 if newest is None else int(newest["timestamp"], 16) + 1
+    ready = next_s >= ready_at or now_s > ready_at
+    return Standing("ready" if ready else "waiting", ready_at)
 
 
 async def delay_s(client: ChainClient, timelock: str) -> int:

@@ -210,6 +210,12 @@ async def rehearse(
             raise UpgradeRefused(f"{to} does not take the upgrade: {reason}") from error
 
 
+async def implementation_of(client: ChainClient, proxy: str) -> tuple[str, bytes]:
+    """The address behind a proxy and the keccak256 of the code there. Raises NodeAway."""
+    address = "0x" + (await client.storage(proxy, IMPLEMENTATION_SLOT))[12:].hex()
+    return address, keccak(await client.code(address))
+
+
 async def _change(
     client: ChainClient, release: Release, name: ContractName, address: str
 ) -> Change:

@@ -1,4 +1,4 @@
-"""`tanhui chain deploy|lanes|status|repost`: the contracts, the lanes, what is open or refused."""
+"""`tanhui chain deploy|lanes|status|repost|upgrade`: contracts, lanes, what is open or refused."""
 
 import asyncio
 import json
@@ -8,6 +8,7 @@ from typing import Any
 
 import typer
 
+from backend.commands import chain_upgrade
 from backend.kit.db import Database, Row
 from backend.kit.settings import Settings, load_settings
 
@@ -16,6 +17,7 @@ def register(app: typer.Typer) -> None:
     """Add the commands."""
     chain = typer.Typer(help="Contracts on the chain.", no_args_is_help=True)
     app.add_typer(chain, name="chain")
+    chain_upgrade.register(chain)
 
     @chain.command()
     def deploy(  # pyright: ignore[reportUnusedFunction] — Typer keeps it
@@ -66,7 +68,7 @@ def register(app: typer.Typer) -> None:
 
 
 def _run(work: Any, as_json: bool) -> None:
-    from backend.chain import DeploymentDiffers, NodeAway, RpcError
+    from backend.chain import ChainUnfit, DeploymentDiffers, NodeAway, RpcError
     from backend.kit import pg
     from backend.kit.problems import Problem
 
@@ -76,7 +78,7 @@ def _run(work: Any, as_json: bool) -> None:
             settings.var, database_url=settings.database_url, pg_bin=settings.pg_bin
         ) as server:
             answer = asyncio.run(work(settings, server.url("app")))
-    except (DeploymentDiffers, NodeAway, Problem, RpcError, pg.ServerError) as error:
+    except (ChainUnfit, DeploymentDiffers, NodeAway, Problem, RpcError, pg.ServerError) as error:
         typer.echo(f"chain: {error}", err=True)
         raise typer.Exit(1) from error
     if as_json:
@@ -87,17 +89,20 @@ def _run(work: Any, as_json: bool) -> None:
 
 
 async def _deploy(settings: Settings, url: str) -> dict[str, Any]:
-    from backend.chain import ChainClient, open_keys, profile_of
-    from backend.flows.deploy_chain import deploy_chain
+    from backend.chain import ChainClient, open_keys, profile_of, require_fit
+    from backend.flows.deploy_chain import deploy_chain, wait_for_node
 
     db = await Database.open(url, size=2)
     try:
         profile = profile_of(settings.chain_profile)
         async with ChainClient(settings.chain_rpc_url, profile) as client:
+            keys = open_keys(settings.keys_dir, post_lanes=settings.post_lanes)
+            await wait_for_node(client, wait_s=30)
+            await require_fit(client, settings.chain_id, [keys.admin.address])
             found = await deploy_chain(
                 db,
                 client,
-                open_keys(settings.keys_dir, post_lanes=settings.post_lanes),
+                keys,
                 upgrade_delay_s=settings.timelock_delay_s,
             )
     finally:

@@ -29,7 +29,8 @@ async def deploy_chain(
 ) -> list[Deployment]:
     """Deploy what is missing and record it. Run again at any moment, after any kill.
 
-    `upgrade_delay_s` is set once, when the timelock is created. Waits up to `wait_s` for the node. Raises NodeAway, DeploymentDiffers.
+    `upgrade_delay_s` is set once, when the timelock is created. Waits up to `wait_s` for the node.
+    Raises NodeAway, DeploymentDiffers.
     """
     await wait_for_node(client, wait_s)
     async with db.transaction(readonly=True) as tx:

@@ -136,6 +136,21 @@ async def outcome(tx: Tx, purpose: str, ref: str) -> tuple[str, str | None] | No
     return None if row is None else (row["state"], row["reason"])
 
 
+async def execute(government: Government, call: Call, purposes: Mapping[str, Purpose]) -> None:
+    """Bring one call to the chain and wait until it is final.
+
+    Raises Problem 502 `chain-refused` when it fails there, 503 `chain-away`; NodeAway.
+    """
+    terms = await terms_now(government)
+    async with government.db.transaction() as tx:
+        await prepare(tx, government, terms, call)
+    await settle(government, purposes)
+    async with government.db.transaction(readonly=True) as tx:
+        state = await outcome(tx, call.purpose, call.ref)
+    if state is not None and state[0] == "failed":
+        raise Problem(502, "chain-refused", f"链上设置失败:{state[1]}", ref=call.ref)
+
+
 async def nothing_more(_tx: Tx, done: ChainTx, _receipt: Receipt | None) -> None:
     """For calls that change only the chain: note a failure, the rest is in `chain_tx`."""
     if done.state == "failed":

@@ -19,19 +19,17 @@ from backend.chain import (
     planned_timelock,
     timelock,
 )
+from backend.flows import timelocked
 from backend.flows.government_lane import (
     Call,
     Deployed,
     Government,
     deployed,
+    execute,
     nothing_more,
-    outcome,
-    prepare,
-    settle,
     terms_now,
 )
 from backend.kit.ids import new_id
-from backend.kit.problems import Problem
 
 BATCHES_FUNDED = 1_000
 """A fresh lane gets the gas money of that many full batches."""
@@ -39,8 +37,8 @@ BATCHES_FUNDED = 1_000
 WAIT_S_MAX = 30
 """A shorter delay of the timelock is waited for."""
 
-FUND_PURPOSE, ANNOUNCE_PURPOSE, ADMIT_PURPOSE = "fund-lane", "announce-lane", "admit-lane"
-_TRANSFER_GAS, _TIMELOCK_GAS = 50_000, 250_000
+FUND_PURPOSE = "fund-lane"
+_TRANSFER_GAS = 50_000
 _POLL_S = 0.5
 
 
@@ -71,11 +69,8 @@ async def open_lanes(government: Government, keys: ChainKeys) -> OpenedLanes:
 
 
 def purposes() -> dict[str, Purpose]:
-    """These calls change only the chain."""
-    return {
-        name: Purpose(on_settled=nothing_more, explain=explain_failure)
-        for name in (FUND_PURPOSE, ANNOUNCE_PURPOSE, ADMIT_PURPOSE)
-    }
+    """Paying for a lane changes only the chain."""
+    return {FUND_PURPOSE: Purpose(on_settled=nothing_more, explain=explain_failure)}
 
 
 async def _advance(government: Government, keys: ChainKeys, place: Deployed) -> int:
@@ -93,39 +88,15 @@ async def _fund(government: Government, address: str) -> None:
     terms, profile = await terms_now(government), government.client.profile
     wei = BATCHES_FUNDED * profile.tx_gas_max * terms.gas_price_wei
     if wei:
-        await _send(government, Call(FUND_PURPOSE, _ref(address), address, b"", _TRANSFER_GAS, wei))
+        call = Call(FUND_PURPOSE, f"{address}/{new_id()}", address, b"", _TRANSFER_GAS, wei)
+        await execute(government, call, purposes())
 
 
 async def _admit(government: Government, keys: ChainKeys, place: Deployed, address: str) -> int:
     """Announce the lane, or admit it once the delay is over; when that is, 0 if it is done."""
-    client, lock = government.client, planned_timelock(keys)
     grant = contracts.role_input("grantRole", contracts.CHAIN_SENDER, address)
     operation = timelock.Operation([(place.carbon_points, grant)])
-    now_s = int(government.clock.now().timestamp())
-    found = await timelock.standing(client, lock, operation, now_s)
-    if found.state == "unknown":
-        data = operation.schedule_input(await timelock.delay_s(client, lock))
-        await _send(government, Call(ANNOUNCE_PURPOSE, _ref(address), lock, data, _TIMELOCK_GAS))
-        found = await timelock.standing(client, lock, operation, now_s)
-    elif found.state == "ready":
-        data = operation.execute_input()
-        await _send(government, Call(ADMIT_PURPOSE, _ref(address), lock, data, _TIMELOCK_GAS))
-        return 0
+    found = await timelocked.advance(
+        government, planned_timelock(keys), operation, f"lane/{address}"
+    )
     return found.ready_at
-
-
-async def _send(government: Government, call: Call) -> None:
-    """Bring one call to the chain. Raises Problem 502 `chain-refused` when it fails there."""
-    terms = await terms_now(government)
-    async with government.db.transaction() as tx:
-        await prepare(tx, government, terms, call)
-    await settle(government, purposes())
-    async with government.db.transaction(readonly=True) as tx:
-        state = await outcome(tx, call.purpose, call.ref)
-    if state is not None and state[0] == "failed":
-        raise Problem(502, "chain-refused", f"链上设置失败:{state[1]}", ref=call.ref)
-
-
-def _ref(address: str) -> str:
-    """A name for one call about a lane: an announcement can be cancelled and made again."""
-    return f"{address}/{new_id()}"

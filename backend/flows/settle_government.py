@@ -1,7 +1,14 @@
 """The government's open transactions → settled: what a command began, the worker finishes."""
 
 from backend.chain import Driver
-from backend.flows import enact_rule, fund_programme, open_lanes, seat_approver, stop_rule
+from backend.flows import (
+    enact_rule,
+    fund_programme,
+    open_lanes,
+    seat_approver,
+    stop_rule,
+    timelocked,
+)
 from backend.flows.government_lane import Government
 
 
@@ -13,6 +20,7 @@ async def settle_government(government: Government) -> int:
         **stop_rule.purposes(government),
         **fund_programme.purposes(),
         **open_lanes.purposes(),
+        **timelocked.purposes(),
     }
     signer = government.signer
     driver = Driver(government.db, government.client, {signer.address: signer}, purposes)

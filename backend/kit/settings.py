@@ -67,7 +67,7 @@ class Settings(BaseSettings):
         """How long upgrades and new role holders are announced: as set, else by the profile."""
         if self.upgrade_delay_s is not None:
             return self.upgrade_delay_s
-        return 2 * 86_400 if self.profile == "production" else 2
+        return 2 * 86_400 if self.profile == "production" else 1
 
     @property
     def chain_rpc_url(self) -> str:

@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import pytest
 
-from backend.chain import open_keys
+from backend.chain import ChainClient, deploy, open_keys
 from backend.chain.contracts import ACCOUNT_HIGHEST, ACCOUNT_LOWEST
 from backend.flows.anchor_log import anchor_log
 from backend.flows.audit_batch import audit_batch
@@ -25,6 +25,7 @@ from tests.flows.test_post_points import balances
 pytestmark = pytest.mark.chain
 
 LANES = 4
+DELAY_S = 8
 
 
 @pytest.fixture
@@ -136,6 +137,8 @@ async def test_a_lane_posts_once_the_timelock_admits_it(
     node = NodeProcess(tmp_path_factory.mktemp("node"))
     node.start()
     try:
+        async with ChainClient(node.url) as client:
+            await deploy(client, node.keys, upgrade_delay_s=DELAY_S)
         async with chain_world(db, node) as world:
             keys = open_keys(node.var / "keys", post_lanes=2)
             world.access = await access_chain(db, world.client, keys)
@@ -159,7 +162,7 @@ async def test_a_lane_posts_once_the_timelock_admits_it(
                 assert announced.lanes[1].balance_wei > 0
                 assert announced.ready_at > 0
             # Every block of the embedded node is at least a second after the one before.
-            for _ in range(3):
+            for _ in range(DELAY_S):
                 await executed(world.client, keys.auditor, keys.auditor.address, b"")
             opened = await open_lanes(government, keys)
             assert ([lane.admitted for lane in opened.lanes], opened.ready_at) == ([True, True], 0)

@@ -24,6 +24,7 @@ COMMANDS = {
     "migrate": "migrate",
     "network": "network",
     "node": "node",
+    "panel": "panel",
     "recompute": "recompute",
     "reconcile": "reconcile",
     "rules": "rules",

@@ -2,11 +2,12 @@
 
 from backend.views.activities import Activity, Award, activities_of, activity_of, states_of
 from backend.views.batches import Batch, batch_of
+from backend.views.cockpit import cockpit
 from backend.views.deployment import DeployedContract, deployed_contracts
 from backend.views.documents import DocumentEntry, What, document_entry, documents_listed
 from backend.views.edges import Edges, edges
 from backend.views.holdings import Holding, Movement, holdings_of, movements_of
-from backend.views.leaf_fields import enactment_fields, transfer_fields
+from backend.views.leaf_fields import audit_fields, enactment_fields, transfer_fields
 from backend.views.people import (
     PartnerCard,
     Person,
@@ -47,9 +48,11 @@ __all__ = [
     "activities_of",
     "activity_of",
     "anchor_over",
+    "audit_fields",
     "batch_of",
     "batch_over",
     "batches_known",
+    "cockpit",
     "day_sums",
     "deployed_contracts",
     "document_entry",

@@ -29,6 +29,7 @@ from backend.chain import (
 )
 from backend.flows.anchor_log import anchor_log
 from backend.flows.award_points import award_once
+from backend.flows.close_audit_day import close_audit_days
 from backend.flows.cosign_statement import close_yesterday
 from backend.flows.deliver_notices import Deliverer
 from backend.flows.erase_person import erase_due
@@ -171,6 +172,7 @@ def worker_of(services: Services, client: ChainClient, eraser: Database) -> Work
             Job("government", steps.government, 1.0),
             Job("confirmations", steps.confirmations, 1.0),
             Job("statements", steps.statements, 60.0),
+            Job("audit", steps.audit, 60.0),
             Job("expire", steps.expire, 60.0),
             Job("erase", steps.erase, 5.0),
             Job("shares", steps.shares, 3_600.0),
@@ -260,6 +262,10 @@ class _Steps:
     async def shares(self) -> int:
         async with self.services.db.transaction() as tx:
             return await citizens.shares.forget_expired(tx, self.services.clock.now())
+
+    async def audit(self) -> int:
+        services = self.services
+        return await close_audit_days(services.db, services.clock, services.settings.city_tz)
 
     async def _chain(self) -> ChainAccess:
         """Opened at the first need: a worker may start before the contracts stand."""

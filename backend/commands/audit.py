@@ -1,10 +1,11 @@
-"""`tanhui audit batch ID`: a batch's records against the sums over its leaves."""
+"""`tanhui audit`: a batch's records, a day's acts in office, recomputed and compared."""
 
 import asyncio
 import json
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict
-from typing import TYPE_CHECKING, TypeVar
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
@@ -22,6 +23,7 @@ def register(app: typer.Typer) -> None:
     audit = typer.Typer(help="Redo what was done and compare.", no_args_is_help=True)
     audit.callback()(_audit)
     audit.command("batch")(batch)
+    audit.command("log")(audit_log)
     app.add_typer(audit, name="audit")
 
 
@@ -59,6 +61,48 @@ def batch(
             typer.echo("✓ leaves, stored batch and chain agree")
     if not found.holds:
         raise typer.Exit(1)
+
+
+def audit_log(
+    day: Annotated[datetime, typer.Argument(formats=["%Y-%m-%d"], help="A city day.")],
+    as_json: bool = typer.Option(False, "--json", help="Print JSON."),
+) -> None:
+    """Recompute the head of a day's acts in office; exit 1 where log and rows differ."""
+    from backend.commands.rules import Tools, run
+    from backend.flows.close_audit_day import audit_log_day
+
+    async def work(tools: Tools) -> None:
+        services = tools.services
+        async with services.db.transaction(isolation="repeatable_read", readonly=True) as tx:
+            found = await audit_log_day(tx, services.settings, day.date())
+        told = {
+            "day": str(found.day),
+            "count": found.count,
+            "head": found.head.hex(),
+            "closed": found.closed is not None,
+            "index": found.index,
+            "differences": list(found.differences),
+        }
+        if as_json:
+            typer.echo(json.dumps({"ok": not found.differences, **told}, indent=1))
+        else:
+            typer.echo(f"{found.day}: {found.count} acts, head {found.head.hex()}")
+            for difference in found.differences:
+                typer.echo(f"✗ {difference}")
+            if not found.differences:
+                typer.echo(_standing(found.closed is not None, found.index))
+        if found.differences:
+            raise typer.Exit(1)
+
+    run(work)
+
+
+def _standing(closed: bool, index: int | None) -> str:
+    if not closed:
+        return "· the day is not closed yet"
+    return "✓ rows and closed day agree" + (
+        "; the leaf follows" if index is None else f", and leaf {index} of the log with them"
+    )
 
 
 async def run_on_chain(work: "Callable[[Database, ChainAccess], Awaitable[T]]") -> T:

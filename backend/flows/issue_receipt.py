@@ -25,12 +25,12 @@ from backend.proof import (
 
 
 async def issue_receipt(tx: Tx, settings: Settings, ref: UUID, form: Form = "full") -> bytes:
-    """The receipt of a transfer or an enactment, canonical JSON (formats.md §11).
+    """The receipt of a transfer, enactment or audit head, canonical JSON (formats.md §11).
 
     `form` share hides time, place, subject and account. The answer stays the same once the batch
     is posted and the partner has co-signed the day its event was received on. Raises `Problem` 409
     `not-confirmed` before a final anchor covers the leaf, 410 `receipt-erased` when the leaf's
-    salts were erased, 409 `no-share-form` for an enactment.
+    salts were erased, 409 `no-share-form` for another leaf.
     """
     leaf = await proof.leaf_of(tx, ref)
     anchor = None if leaf is None else await views.anchor_over(tx, leaf.index)
@@ -69,8 +69,10 @@ async def issue_receipt(tx: Tx, settings: Settings, ref: UUID, form: Form = "ful
 async def _fields(tx: Tx, leaf: LeafRow, city_tz: str) -> dict[str, Any]:
     if leaf.kind == leaves.TRANSFER:
         found = await views.transfer_fields(tx, [leaf.ref], city_tz)
-    else:
+    elif leaf.kind == leaves.ENACTMENT:
         found = await views.enactment_fields(tx, [leaf.ref])
+    else:
+        found = await views.audit_fields(tx, [leaf.ref])
     return found[leaf.ref]
 
 
@@ -100,6 +102,8 @@ async def _documents(
             None if method is None else await _method(tx, method["id"], method["version"]),
             None if rule is None else await _rule(tx, rule["id"], rule["version"]),
         )
+    if leaf.kind == leaves.AUDIT_HEAD:
+        return None, None
     named = fields["enactment"]
     # A stop names a document of either kind; its digest tells which.
     method = await methodology.document_of(tx, named["id"], named["version"])

@@ -64,6 +64,7 @@ async def _fields_of(
     """What each row's leaf says, for the rows that are there."""
     transfers = [ref for kind, ref in rows if kind == leaves.TRANSFER]
     enactments = [ref for kind, ref in rows if kind == leaves.ENACTMENT]
+    heads = [ref for kind, ref in rows if kind == leaves.AUDIT_HEAD]
     found: dict[tuple[int, UUID], Fields] = {}
     if transfers:
         for ref, fields in (await views.transfer_fields(tx, transfers, city_tz)).items():
@@ -71,6 +72,9 @@ async def _fields_of(
     if enactments:
         for ref, fields in (await views.enactment_fields(tx, enactments)).items():
             found[leaves.ENACTMENT, ref] = fields
+    if heads:
+        for ref, fields in (await views.audit_fields(tx, heads)).items():
+            found[leaves.AUDIT_HEAD, ref] = fields
     return found
 
 

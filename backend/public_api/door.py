@@ -11,10 +11,12 @@ from backend.kit.db import DATABASE_AWAY
 from backend.kit.openapi import Refusal, refusals
 from backend.kit.services import Services
 from backend.kit.web import Measures
+from backend.public_api.audit import add_audit
 from backend.public_api.circulation import CurrentSupply, add_circulation
 from backend.public_api.documents import add_documents
 from backend.public_api.library import add_library
 from backend.public_api.log import add_log
+from backend.public_api.notice_pages import add_notice_pages
 from backend.public_api.notices import add_notices
 from backend.public_api.pages import add_pages
 from backend.public_api.rpc import add_rpc
@@ -39,6 +41,7 @@ def router(services: Services, tools: PublicTools) -> APIRouter:
     add_log(public, services)
     add_documents(public, services)
     add_notices(public, services)
+    add_audit(public, services)
     supply = CurrentSupply(services, tools.client)
     add_circulation(public, services, supply)
     add_shared(public, services)
@@ -46,6 +49,7 @@ def router(services: Services, tools: PublicTools) -> APIRouter:
     door.include_router(public)
     add_pages(door, services, supply)
     add_library(door, services)
+    add_notice_pages(door, services)
     add_verify_page(door, services)
     return door
 

@@ -46,6 +46,25 @@ async def enactment_fields(tx: Tx, enactment_ids: Sequence[UUID]) -> dict[UUID, 
     return {row["enactment_id"]: {"enactment": _enactment(row)} for row in rows}
 
 
+async def audit_fields(tx: Tx, head_ids: Sequence[UUID]) -> dict[UUID, dict[str, Any]]:
+    """The one field of each audit head's leaf; ids without a closed day are left out."""
+    rows = await tx.fetch(
+        """SELECT head_id, city_day, entry_count, head FROM audit_day
+           WHERE head_id = ANY($1::uuid[])""",
+        list(head_ids),
+    )
+    return {
+        row["head_id"]: {
+            "audit": {
+                "day": row["city_day"].isoformat(),
+                "count": row["entry_count"],
+                "head": row["head"].hex(),
+            }
+        }
+        for row in rows
+    }
+
+
 def _transfer(row: Row, city_tz: str) -> dict[str, Any]:
     award = row["award_id"] is not None
     account, of_transfer = row["account"], row["of_transfer"]

@@ -1,7 +1,7 @@
 """`/rules`, `/methods` and one page for each version: what a citizen reads before believing it."""
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, cast
 
 from fastapi import APIRouter, Path
@@ -37,16 +37,9 @@ Version = Annotated[int, Path(ge=1, le=2**31 - 1)]
 
 
 def add_library(door: APIRouter, services: Services) -> None:
-    """Lists and pages of rules and methods, and those on public notice."""
+    """Lists and pages of rules and methods."""
     _add(door, services, "rule")
     _add(door, services, "method")
-
-    @door.get("/notices", response_class=HTMLResponse, include_in_schema=False)
-    async def notices() -> HTMLResponse:  # pyright: ignore[reportUnusedFunction]
-        async with services.db.transaction(readonly=True) as tx:
-            rules = await views.documents_listed(tx, "rule")
-            methods = await views.documents_listed(tx, "method")
-        return page("公示 · 碳惠", _notices([*rules, *methods]), here="/notices")
 
 
 def _add(door: APIRouter, services: Services, what: What) -> None:
@@ -89,20 +82,6 @@ def _summary(found: DocumentEntry) -> str:
         f'<li><a class="card" href="{path}"><h3>{text(found.id)}</h3>'
         f"<p>第 {found.version} 版 {_tags(found)}</p>"
         f'<p class="muted small">{_window(found)}</p></a></li>'
-    )
-
-
-def _notices(found: Sequence[DocumentEntry]) -> str:
-    waiting = [each for each in found if each.status in ("draft", "approved")]
-    cards = "".join(_summary(each) for each in waiting)
-    shown = (
-        f'<ul class="grid">{cards}</ul>'
-        if cards
-        else ('<p class="card muted">目前没有正在公示的规则或方法。</p>')
-    )
-    return (
-        '<h1>公示</h1><p class="lead">规则和方法在生效之前公开征求意见：这里是已经公布、'
-        f"还没有登记生效的版本。</p>{shown}"
     )
 
 

@@ -34,7 +34,7 @@ def add_verify_page(door: APIRouter, services: Services) -> None:
             raise Problem(404, "not-found", "没有这个地址。")
         return asset.answer(request)
 
-    for path in ("/site.css", "/mark.svg", "/verify/{path:path}"):
+    for path in ("/site.css", "/mark.svg", "/notice.mjs", "/verify/{path:path}"):
         door.add_api_route(path, file, methods=["GET"], include_in_schema=False)
 
 

@@ -74,18 +74,9 @@ class CrashCity:
         self._runs = count()
 
     async def found(self) -> None:
-        """Everybody's first points."""
-        await self.world.fund(10**9)
-        await self.world.award([(n, FIRST_AWARD) for n in range(CITIZENS)])
-        await self.world.seal_transfers()
+        """Everybody's first points, on the chain."""
+        await founded(self.world)
         assert await self.run() == 0
-
-    async def activity(self) -> None:
-        """Awards, redemptions, expiries, sealed: some eight batches."""
-        await self.world.award([(n, 7) for n in range(CITIZENS)])
-        await self.world.transfer("redeem", [(n, 3) for n in range(0, CITIZENS, 2)])
-        await self.world.transfer("expire", [(n, 1) for n in range(0, CITIZENS, 3)])
-        await self.world.seal_transfers()
 
     async def run(self, step: str = "", occurrence: int = 1, broken: str = "") -> int:
         """One sender's life; a minute after the one before."""
@@ -102,9 +93,24 @@ class CrashCity:
 
     async def kill(self, step: str, occurrence: int, broken: str = "") -> None:
         """New work, and a sender that dies at the step."""
-        await self.activity()
+        await activity(self.world)
         ended = await self.run(step, occurrence, broken)
         assert ended == -signal.SIGKILL, f"{step} was not reached: the child ended with {ended}"
+
+
+async def founded(world: ChainWorld) -> None:
+    """A budget, and everybody's first points in the log."""
+    await world.fund(10**9)
+    await world.award([(n, FIRST_AWARD) for n in range(CITIZENS)])
+    await world.seal_transfers()
+
+
+async def activity(world: ChainWorld) -> None:
+    """Awards, redemptions, expiries, sealed: some eight batches."""
+    await world.award([(n, 7) for n in range(CITIZENS)])
+    await world.transfer("redeem", [(n, 3) for n in range(0, CITIZENS, 2)])
+    await world.transfer("expire", [(n, 1) for n in range(0, CITIZENS, 3)])
+    await world.seal_transfers()
 
 
 async def violations(world: ChainWorld) -> list[str]:

@@ -19,7 +19,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from backend.chain import ChainClient, ChainTx, NodeAway, open_keys
+from backend.chain import ChainAccess, ChainClient, ChainTx, NodeAway, open_keys
 from backend.flows import post_points as posting
 from backend.flows.anchor_log import anchor_log
 from backend.flows.deploy_chain import access_chain
@@ -42,7 +42,8 @@ STEPS = (
 )
 """Every durable step of the sender: just before it is durable, and just after."""
 
-ROUNDS_MAX = 400
+ROUNDS_MAX = 1_000
+AWAY_S = 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +106,7 @@ class MortalClient(ChainClient):
 
 
 async def work(order: Order) -> None:
-    """Anchor and post until every sealed leaf is on the chain. Raises TimeoutError."""
+    """One sender's life, as ordered. Raises TimeoutError."""
     db = await MortalDatabase.open(order.database, size=4)
     assert isinstance(db, MortalDatabase)
     db.reaper = Reaper(order)
@@ -114,19 +115,29 @@ async def work(order: Order) -> None:
         if order.broken == "sends before it is durable":
             send_before_commit(client)
         access = await access_chain(db, client, open_keys(Path(order.keys)))
-        now = datetime.fromisoformat(order.now)
-        for second in range(ROUNDS_MAX):
-            at = now + timedelta(seconds=second)
-            try:
-                await anchor_log(db, access, at)
-                await post_points(db, access, at, PostSettings(accounts_max=order.accounts_max))
-            except NodeAway:
-                await asyncio.sleep(0.02)
-                continue
-            if await nothing_left(db):
-                await db.close()
-                return
-        raise TimeoutError(f"something is left after {ROUNDS_MAX} rounds")
+        settings = PostSettings(accounts_max=order.accounts_max)
+        await finish(db, access, datetime.fromisoformat(order.now), settings)
+    await db.close()
+
+
+async def finish(
+    db: Database, access: ChainAccess, now: datetime, settings: PostSettings
+) -> datetime:
+    """Anchor and post, a second a round, until every sealed leaf is on the chain.
+
+    Returns the instant of the last round. Raises TimeoutError.
+    """
+    for second in range(ROUNDS_MAX):
+        at = now + timedelta(seconds=second)
+        try:
+            await anchor_log(db, access, at)
+            await post_points(db, access, at, settings)
+        except NodeAway:
+            await asyncio.sleep(AWAY_S)
+            continue
+        if await nothing_left(db):
+            return at
+    raise TimeoutError(f"something is left after {ROUNDS_MAX} rounds")
 
 
 def send_before_commit(client: ChainClient) -> None:

@@ -9,7 +9,7 @@ from backend.kit.db import Database
 from tests.chain.support import NodeProcess
 from tests.conftest import UrlOf
 from tests.flows.chain_world import chain_world
-from tests.flows.crash_world import CrashCity, Senders, senders, violations
+from tests.flows.crash_world import CrashCity, Senders, activity, senders, violations
 from tests.flows.sender_child import STEPS
 
 pytestmark = pytest.mark.chain
@@ -65,7 +65,7 @@ async def test_many_kills_at_every_step(city: CrashCity) -> None:
 async def test_control_a_sender_that_sends_before_it_is_durable(city: CrashCity) -> None:
     """Killed before its commit it forgets what it sent: the suite must see the doubled points."""
     await city.kill("cut.uncommitted", 1, broken="sends before it is durable")
-    await city.activity()
+    await activity(city.world)
     assert await city.run() == 0
     found = await violations(city.world)
     assert any("none of ours" in said for said in found)

@@ -19,7 +19,7 @@ from backend.flows.repost_batch import repost_refused
 from backend.kit.clock import SystemClock
 from backend.kit.db import Database
 from tests.chain.support import NodeProcess, executed
-from tests.flows.chain_world import NOW, ChainWorld, a_leaf, chain_world
+from tests.flows.chain_world import NOW, ChainWorld, chain_world
 from tests.flows.test_post_points import balances
 
 pytestmark = pytest.mark.chain
@@ -55,29 +55,44 @@ async def nonces_used(world: ChainWorld) -> list[int]:
 
 
 async def test_lanes_share_the_accounts_and_keep_their_order(world: ChainWorld) -> None:
-    few = PostSettings(accounts_max=10)
+    # The redemptions lie before the awards that cover them: each lane must send its awards first.
+    await world.transfer("redeem", [(n, 1) for n in range(0, 80, 2)])
     await world.award([(n, n + 1) for n in range(80)])
     await world.seal_transfers()
-    await work(world, few)
+    await work(world, PostSettings(accounts_max=10))
     await anchor_log(world.db, world.access, NOW)
-    rows = await world.rows(
-        """SELECT b.kind, b.account_from, b.account_to, t.lane FROM chain_batch b
-           JOIN chain_tx t USING (tx_id) WHERE t.purpose = 'post' ORDER BY b.account_from"""
-    )
-    assert len({row["lane"] for row in rows}) == LANES
-    assert (rows[0]["account_from"], rows[-1]["account_to"]) == (ACCOUNT_LOWEST, ACCOUNT_HIGHEST)
-    for one, next_one in pairwise(rows):
-        gap = int.from_bytes(next_one["account_from"], "big") - int.from_bytes(
-            one["account_to"], "big"
-        )
-        assert gap == 1, "the ranges cover every account once"
-    assert [row["lane"] for row in rows] == sorted(
-        (row["lane"] for row in rows), key=[s.address for s in world.access.lanes].index
-    ), "a lane has one range of accounts"
-    assert await balances(world, *range(80)) == [(n + 1, 0, 0) for n in range(80)]
-    await nothing_amiss(world)
+    assert await balances(world, *range(80)) == [(n + 1, 1 - n % 2, 0) for n in range(80)]
+    await ranges_cover_every_account_once(world)
     anchors = await world.rows("SELECT DISTINCT lane FROM chain_tx WHERE purpose = 'anchor'")
     assert anchors == [{"lane": world.node.keys.anchor.address}]
+
+    for lanes in (3, 1, 4):  # The setting says how many of the admitted lanes a cut uses.
+        await world.award([(n, 1) for n in range(40)])
+        await world.seal_transfers()
+        before = await nonces_used(world)
+        await work(world, PostSettings(lanes=lanes, accounts_max=8))
+        used = [after - b for after, b in zip(await nonces_used(world), before, strict=True)]
+        assert sum(count > 0 for count in used) == lanes
+    await nothing_amiss(world)
+
+
+async def ranges_cover_every_account_once(world: ChainWorld) -> None:
+    for kind in (1, 2):
+        rows = await world.rows(
+            """SELECT b.account_from, b.account_to, t.lane FROM chain_batch b
+               JOIN chain_tx t USING (tx_id) WHERE b.kind = $1 ORDER BY b.account_from""",
+            kind,
+        )
+        assert (rows[0]["account_from"], rows[-1]["account_to"]) == (
+            ACCOUNT_LOWEST,
+            ACCOUNT_HIGHEST,
+        )
+        for one, following in pairwise(rows):
+            end, start = one["account_to"], following["account_from"]
+            assert int.from_bytes(start, "big") == int.from_bytes(end, "big") + 1
+        lanes = [row["lane"] for row in rows]
+        assert lanes == sorted(lanes, key=[s.address for s in world.access.lanes].index)
+        assert len(set(lanes)) == LANES
 
 
 async def nothing_amiss(world: ChainWorld) -> None:
@@ -90,16 +105,6 @@ async def nothing_amiss(world: ChainWorld) -> None:
         )
         used = await world.client.nonce(signer.address)
         assert [row["nonce"] for row in rows] == list(range(used))
-
-
-async def test_issue_before_redeem_in_every_lane(world: ChainWorld) -> None:
-    """Redemptions lie before the awards that cover them; each lane sends its awards first."""
-    redeem = [a_leaf(act="redeem", account=n, amount=4) for n in range(40)]
-    await world.seal([*redeem, *(a_leaf(account=n) for n in range(40))])
-    await work(world, PostSettings(accounts_max=5))
-    assert await balances(world, *range(40)) == [(10, 4, 0)] * 40
-    lanes = await world.rows("SELECT DISTINCT lane FROM chain_tx WHERE purpose = 'post'")
-    assert len(lanes) == LANES
 
 
 async def test_a_budget_holds_across_lanes(world: ChainWorld) -> None:
@@ -116,18 +121,6 @@ async def test_a_budget_holds_across_lanes(world: ChainWorld) -> None:
     await repost_refused(world.db, world.access, NOW)
     await nothing_amiss(world)
     assert await balances(world, *range(40)) == [(10, 0, 0)] * 40
-
-
-async def test_fewer_lanes_than_keys_and_back(world: ChainWorld) -> None:
-    """The setting says how many of the admitted lanes a cut uses."""
-    for lanes in (3, 1, 4):
-        await world.award([(n, 1) for n in range(40)])
-        await world.seal_transfers()
-        before = await nonces_used(world)
-        await work(world, PostSettings(lanes=lanes, accounts_max=8))
-        used = [after - b for after, b in zip(await nonces_used(world), before, strict=True)]
-        assert sum(count > 0 for count in used) == lanes
-    await nothing_amiss(world)
 
 
 async def test_a_lane_posts_once_the_timelock_admits_it(

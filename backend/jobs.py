@@ -37,14 +37,18 @@ from backend.flows.expire_points import expire_points
 from backend.flows.government_lane import Government
 from backend.flows.notice_awards import tell_confirmed
 from backend.flows.post_points import PostSettings, post_points
+from backend.flows.record_events import Terms
 from backend.flows.redeem_points import Shop, resolve_due
 from backend.flows.repost_batch import repost_refused
 from backend.flows.seal_log import seal_once
 from backend.flows.settle_government import settle_government
+from backend.flows.tend_parking import ParkingWork
 from backend.kit.db import DATABASE_AWAY, Database
 from backend.kit.logs import log
 from backend.kit.services import Services
+from backend.methodology import scenarios
 from backend.notices import Caller, Policy
+from backend.payments import SandboxRail
 
 TIMETABLE_LOCK = 0x7461_6E68_7569
 """Advisory lock of the timetable's keeper ("tanhui" in ASCII)."""
@@ -154,9 +158,10 @@ def worker_of(services: Services, client: ChainClient, eraser: Database) -> Work
     `eraser` is the database under the role that may delete what names a person.
     """
     settings = services.settings
+    demo = settings.profile == "demo"  # where nobody waits an hour to see a day divided
     caller = Caller(Policy.of(settings))
     deliverer = Deliverer(services.db, services.vault, services.clock, caller)
-    steps = _Steps(services, client, deliverer, Shop.of(services), eraser)
+    steps = _Steps(services, client, deliverer, Shop.of(services), eraser, _parking(services))
     return Worker(
         db=services.db,
         streams=[
@@ -176,10 +181,23 @@ def worker_of(services: Services, client: ChainClient, eraser: Database) -> Work
             Job("expire", steps.expire, 60.0),
             Job("erase", steps.erase, 5.0),
             Job("shares", steps.shares, 3_600.0),
+            Job("rail-notices", steps.parking.notices, 0.5),
+            Job("lost-notices", steps.parking.lost, 60.0),
+            Job("parking-points", steps.parking.points, 0.5),
+            Job("parking-settle", steps.parking.settle, 1.0 if demo else 3_600.0),
+            Job("parking-anchor", steps.parking_anchor, settings.post_interval_s),
         ],
         finish=steps.deliverer.finish,
         away=(*DATABASE_AWAY, NodeAway),
     )
+
+
+def _parking(services: Services) -> ParkingWork:
+    settings = services.settings
+    terms = Terms.of(
+        scenarios(), city_tz=settings.city_tz, production=settings.profile == "production"
+    )
+    return ParkingWork(services, terms, SandboxRail())
 
 
 @dataclass(slots=True)
@@ -191,6 +209,7 @@ class _Steps:
     deliverer: Deliverer
     shop: Shop
     eraser: Database
+    parking: ParkingWork
     access: ChainAccess | None = None
 
     async def award(self) -> int:
@@ -266,6 +285,9 @@ class _Steps:
     async def audit(self) -> int:
         services = self.services
         return await close_audit_days(services.db, services.clock, services.settings.city_tz)
+
+    async def parking_anchor(self) -> int:
+        return await self.parking.anchor(await self._chain())
 
     async def _chain(self) -> ChainAccess:
         """Opened at the first need: a worker may start before the contracts stand."""

@@ -222,3 +222,14 @@ async def operators_lot(tx: Tx, operator_id: str, lot_id: str) -> Lot:
     if lot.operator_id != operator_id:
         raise Problem(404, "unknown-lot", "没有这个停车场。", lot_id=lot_id[:64])
     return lot
+
+
+async def miss_reservations(db: Database, now: datetime) -> int:
+    """Call reservations missed whose time is over and whose car never came; how many."""
+    async with db.transaction() as tx:
+        missed = await reservations.miss_reservations(tx, now)
+        for each in missed:
+            said = "预约时段已过,车辆没有进场"
+            named = [stays.Named("no-show", each.reservation_id, each.starts_at, said)]
+            await stays.name_exceptions(tx, each.lot_no, named, now)
+    return len(missed)

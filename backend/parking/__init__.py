@@ -1,7 +1,8 @@
 """Parking 共享停车: lots and shared spaces, windows, reservations, gates, stays, prices, shares.
 
 Pure parts are `calendar`, `windows`, `tariff`, `pairing` and `split`; `assets`, `terms`,
-`reservations`, `gates` and `stays` keep the tables. Money is another room's.
+`reservations`,
+`gates`, `stays` and `search` work on the tables. Money is another room's.
 """
 
 from backend.parking import (
@@ -11,6 +12,7 @@ from backend.parking import (
     pairing,
     plates,
     reservations,
+    search,
     split,
     stays,
     tariff,
@@ -37,6 +39,7 @@ __all__ = [
     "pairing",
     "plates",
     "reservations",
+    "search",
     "split",
     "stays",
     "tariff",

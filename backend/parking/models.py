@@ -222,6 +222,13 @@ class ReservationRow(SQLModel, table=True):
     __table_args__ = (
         Index("reservation_citizen_idx", "citizen_id", "reservation_id"),
         Index("reservation_plate_idx", "lot_no", "plate_hash", "starts_at"),
+        Index(
+            "reservation_lot_idx",
+            "lot_no",
+            "starts_at",
+            postgresql_where=text("state IN ('held', 'confirmed', 'used')"),
+        ),
+        Index("reservation_space_idx", "space_no", "starts_at"),
         Index("reservation_due_idx", "ends_at", postgresql_where=text("state = 'confirmed'")),
     )
 

@@ -1,5 +1,6 @@
 """Which price and which division of money count on a day: versions that follow one another."""
 
+from collections.abc import Iterable
 from dataclasses import replace
 from datetime import date, datetime
 from functools import lru_cache
@@ -88,6 +89,19 @@ async def tariffs_of(tx: Tx, lot_no: int) -> list[Tariff]:
         "SELECT document, day_to FROM tariff WHERE lot_no = $1 ORDER BY day_from", lot_no
     )
     return [_tariff(row["document"], row["day_to"]) for row in rows]
+
+
+async def tariffs_of_lots(tx: Tx, lot_nos: Iterable[int]) -> dict[int, list[Tariff]]:
+    """The price versions of several lots."""
+    rows = await tx.fetch(
+        """SELECT lot_no, document, day_to FROM tariff WHERE lot_no = ANY($1::bigint[])
+           ORDER BY lot_no, day_from""",
+        list(lot_nos),
+    )
+    found: dict[int, list[Tariff]] = {}
+    for row in rows:
+        found.setdefault(row["lot_no"], []).append(_tariff(row["document"], row["day_to"]))
+    return found
 
 
 async def contracts_of(tx: Tx, lot_no: int) -> list[SplitContract]:

@@ -13,7 +13,7 @@ from typing import Any, Literal
 from backend.kit import canonical, needs
 from backend.kit.needs import DocumentError
 from backend.kit.sm import sm3
-from backend.parking.calendar import DAY_MINUTES, Calendar, instant, minute_of, second
+from backend.parking.calendar import DAY_MINUTES, Calendar, minute_of, second
 
 FORMAT = "tanhui-window-v1"
 BOOKED_DAYS_MAX = 32
@@ -127,11 +127,6 @@ def is_quiet(policy: WindowPolicy, calendar: Calendar, at_s: int) -> bool:
         for each in (day - timedelta(days=1), day)
         for slot in policy.quiet
     )
-
-
-def spans_text(spans: Iterator[tuple[int, int]]) -> list[tuple[datetime, datetime]]:
-    """Spans as instants in UTC."""
-    return [(instant(begin), instant(end)) for begin, end in spans]
 
 
 @lru_cache(maxsize=4_096)

@@ -7,6 +7,7 @@ fen. The room knows parties and lots by their ids only.
 from backend.payments import linter, notices, orders, sandbox, settling, statement
 from backend.payments.orders import Order, OrderDraft
 from backend.payments.rail import WECHAT_LIKE, Rail, RailLimits, RailRefused, Receiver
+from backend.payments.sandbox import SandboxRail
 
 __all__ = [
     "WECHAT_LIKE",
@@ -16,6 +17,7 @@ __all__ = [
     "RailLimits",
     "RailRefused",
     "Receiver",
+    "SandboxRail",
     "linter",
     "notices",
     "orders",

@@ -149,6 +149,9 @@ CREATE TABLE reservation (
 );
 CREATE INDEX reservation_citizen_idx ON reservation (citizen_id, reservation_id);
 CREATE INDEX reservation_plate_idx ON reservation (lot_no, plate_hash, starts_at);
+CREATE INDEX reservation_lot_idx ON reservation (lot_no, starts_at)
+    WHERE state IN ('held', 'confirmed', 'used');
+CREATE INDEX reservation_space_idx ON reservation (space_no, starts_at);
 CREATE INDEX reservation_due_idx ON reservation (ends_at) WHERE state = 'confirmed';
 
 CREATE TABLE gate_batch (

@@ -207,9 +207,10 @@ class ParkingWorld:
 
     async def reserve(self, starts: str, ends: str, *, space: int = 0, now: datetime | None = None):
         wish = Wish(self.spaces[space].space_id, PLATE, at(starts), at(ends), confirmed=True)
-        return await reserve_space(
-            self.db, self.plates, self.calendar, self.driver, wish, now or self.clock.now()
-        )
+        async with self.db.transaction() as tx:
+            return await reserve_space(
+                tx, self.plates, self.calendar, self.driver, wish, now or self.clock.now()
+            )
 
     def batch(self, *events: tuple[Any, ...], seq: int | None = None, **more: Any) -> SignedBatch:
         """Events (direction, time, plate) or (direction, time, plate, space) signed by the gate."""

@@ -203,14 +203,12 @@ async def test_of_many_who_want_one_window_one_gets_it(world: ParkingWorld):
     async def wish(n: int) -> None:
         # Overlapping, not equal: that is where comparing keys would not be enough.
         start = at("11-20 13:00") + timedelta(minutes=n % 30)
-        await reserve_space(
-            world.db,
-            world.plates,
-            world.calendar,
-            people[n],
-            Wish(world.spaces[0].space_id, plates_of[n], start, at("11-20 15:00"), confirmed=True),
-            world.clock.now(),
-        )
+        plate = plates_of[n]
+        wanted = Wish(world.spaces[0].space_id, plate, start, at("11-20 15:00"), confirmed=True)
+        async with world.db.transaction() as tx:
+            await reserve_space(
+                tx, world.plates, world.calendar, people[n], wanted, world.clock.now()
+            )
 
     results = await asyncio.gather(*(wish(n) for n in range(200)), return_exceptions=True)
     lost = [r for r in results if isinstance(r, Problem)]

@@ -1,0 +1,54 @@
+"""What a worker does for parking, again and again: each call is a bounded piece."""
+
+from dataclasses import dataclass
+
+from backend.chain import ChainAccess
+from backend.flows.anchor_settlement import anchor_settlements
+from backend.flows.park_stay import miss_reservations
+from backend.flows.pay_stay import ask_for_lost, deliver_sandbox_notices
+from backend.flows.record_events import Terms
+from backend.flows.report_stay import report_stays
+from backend.flows.settle_parking import settle_waiting
+from backend.kit.services import Services
+from backend.payments import sandbox
+
+
+@dataclass(frozen=True, slots=True)
+class ParkingWork:
+    """The steps of a stay that nobody waits for at a door. `terms`: how events are recorded."""
+
+    services: Services
+    terms: Terms
+    rail: sandbox.SandboxRail
+
+    async def notices(self) -> int:
+        """What the sandbox rail has to tell, unless there is none in production."""
+        services = self.services
+        if services.settings.profile == "production":
+            return 0
+        city_tz, now = services.settings.city_tz, services.clock.now()
+        return await deliver_sandbox_notices(services.db, self.rail, city_tz, now)
+
+    async def lost(self) -> int:
+        """Ask for notices that never came, and call reservations missed whose time is over."""
+        services = self.services
+        city_tz, now = services.settings.city_tz, services.clock.now()
+        found = 0
+        if services.settings.profile != "production":
+            found = await ask_for_lost(services.db, self.rail, city_tz, now)
+        return found + await miss_reservations(services.db, now)
+
+    async def points(self) -> int:
+        """Report paid stays to the pipeline."""
+        services = self.services
+        return await report_stays(services.db, services.vault, services.clock, self.terms)
+
+    async def settle(self) -> int:
+        """Divide days that are over."""
+        services = self.services
+        return await settle_waiting(services.db, services.clock, services.settings.city_tz)
+
+    async def anchor(self, access: ChainAccess) -> int:
+        """Send closed settlements to the chain."""
+        services = self.services
+        return await anchor_settlements(services.db, access, services.clock.now())

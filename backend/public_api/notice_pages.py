@@ -12,7 +12,6 @@ from backend.kit.problems import Problem
 from backend.kit.services import Services
 from backend.kit.site import page_policy
 from backend.officials import life
-from backend.officials.life import ObjectionFiled
 from backend.public_api.layout import page, tag, text
 from backend.public_api.notices import UNKNOWN_NOTICE
 
@@ -106,7 +105,7 @@ def _whole(title: str, notice: life.Notice, now: datetime, zone: ZoneInfo) -> st
     )
 
 
-def _objections(filed: Sequence[ObjectionFiled], zone: ZoneInfo) -> str:
+def _objections(filed: Sequence[life.ObjectionFiled], zone: ZoneInfo) -> str:
     if not filed:
         return '<h2>异议</h2><p class="card muted">还没有人提出异议。</p>'
     answered = [each for each in filed if each.answer is not None]
@@ -115,7 +114,7 @@ def _objections(filed: Sequence[ObjectionFiled], zone: ZoneInfo) -> str:
     return f'<h2>异议</h2><p class="muted">{counts}</p>{shown}'
 
 
-def _objection(filed: ObjectionFiled, zone: ZoneInfo) -> str:
+def _objection(filed: life.ObjectionFiled, zone: ZoneInfo) -> str:
     when = f'<p class="muted small">{_shown(filed.filed_at, zone)} 提出</p>'
     upheld = tag("已采纳", "good") if filed.upheld else tag("未采纳")
     return (

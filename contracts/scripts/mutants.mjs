@@ -11,6 +11,10 @@ const rules = [
   { what: "refusal removed", find: /revert \w+\([^;]*\);/g, put: () => "{}" },
   { what: "modifier removed", find: /^ +(onlyRole\(\w+\)|whenNotPaused|onlyDirect|initializer)$/gm, put: () => "" },
   { what: "modifier removed", find: /(?<=external |view override |internal )(onlyRole\(\w+\)|initializer|onlyInitializing)/g, put: () => "" },
+  { what: "modifier removed", find: /(?<=onlyRole\(\w+\) )whenNotPaused/g, put: () => "" },
+  { what: "clause removed", find: /(?<=\|\| )[^|&\n]+?(?= \|\||\) (?:revert|\{))/g, put: () => "false" },
+  { what: "clause removed", find: /(?<=if \()[^|&\n]+?(?= \|\|)/g, put: () => "false" },
+  { what: "update removed", find: /^ +[\w$.]+(?:\[[^=\n]+\])*\.\w+ (?:=|\+=|-=) [^=;]+;$/gm, put: () => "" },
   { what: "loop check removed", find: /if (or|gt)\([^{]*\) \{ break \}/g, put: () => "" },
   { what: "loop check removed", find: /or\(lt\(id, floor\), iszero\(amount\)\)/g, put: () => "iszero(amount)" },
   { what: "loop check removed", find: /or\(lt\(id, floor\), iszero\(amount\)\)/g, put: () => "lt(id, floor)" },
@@ -23,6 +27,7 @@ const rules = [
 // Changes that no input can tell from the original, each with the reason.
 const equivalent = [
   ["bound moved", "if (enactment.dayTo > dayToNow)"], // equal days were answered on the line before
+  ["bound moved", "if (net > 0)"], // a net of zero adds nothing
   ["bound moved", "if (low > high)"], // equal signers were refused on the line before
   ["modifier removed", "function _initGoverned"], // the OpenZeppelin initializers it calls have the same modifier
 ];

@@ -17,10 +17,10 @@ from backend.incentive.budget import (
     set_envelope,
 )
 from backend.incentive.card import Words, card
+from backend.incentive.conditions import Conditions, conditions
 from backend.incentive.counters import (
     CounterBook,
     CounterKey,
-    counted,
     period_of,
     read_counters,
     write_counters,
@@ -46,7 +46,7 @@ from backend.incentive.people import (
     violations,
     withdraw_violation,
 )
-from backend.incentive.periods import Occasion, rule_ref
+from backend.incentive.periods import Occasion, counted, rule_ref
 from backend.incentive.programmes import (
     Programme,
     RuleCalendar,
@@ -73,6 +73,7 @@ from backend.incentive.terms import (
     terms_calendar,
 )
 from backend.incentive.trial import Paid, Trial, TrialEvent
+from backend.incentive.usage import kept_keys, needs_keys, used_before, wanted_keys
 
 __all__ = [
     "NO_FACTS",
@@ -84,6 +85,7 @@ __all__ = [
     "BudgetState",
     "Cap",
     "Concentration",
+    "Conditions",
     "CounterBook",
     "CounterKey",
     "Eligibility",
@@ -127,6 +129,7 @@ __all__ = [
     "close_period",
     "close_purses",
     "concentration",
+    "conditions",
     "counted",
     "counter_keys",
     "create_programme",
@@ -140,8 +143,10 @@ __all__ = [
     "fold_purses",
     "in_force",
     "jurisdictions",
+    "kept_keys",
     "lease",
     "lift",
+    "needs_keys",
     "note_violation",
     "open_line",
     "open_purses",
@@ -161,7 +166,9 @@ __all__ = [
     "store_awards",
     "terms_calendar",
     "total_bands",
+    "used_before",
     "violations",
+    "wanted_keys",
     "withdraw_violation",
     "write_counters",
 ]

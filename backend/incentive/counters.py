@@ -1,7 +1,7 @@
-"""Counters per person and programme: how much already happened in the event's day, month, year.
+"""Counters per person and programme: how much already happened in some period of city days.
 
-A counter is named `<what>_<window>`: `points` are the points awarded after caps, `awards` the
-awarded events, those of 0 points included. Caps read the `points` counters, so that a new
+`periods.py` says which counters there are and what they are called. Caps read the `points`
+counters, so that a new
 version of a rule with other names for its caps does not start from zero. A reversal by hand gives
 nothing back; an award is released from its counters when another event takes the place of its own
 (a correction, a retraction, a stronger claim). Counters equal the sum over all awards that were not
@@ -14,12 +14,8 @@ from datetime import date
 from functools import lru_cache
 from uuid import UUID
 
+from backend.incentive.periods import COUNTED_SQL, PERIOD_SQL, counter_name, period_text
 from backend.kit.db import Tx
-
-WINDOWS = ("day", "month", "year")
-COUNTERS = tuple(f"{what}_{window}" for what in ("points", "awards") for window in WINDOWS)
-
-_PERIOD_CHARACTERS = {"day": 10, "month": 7, "year": 4}
 
 CounterKey = tuple[UUID, str, str, str]
 """(citizen_id, programme_id, name, period)"""
@@ -27,8 +23,8 @@ CounterKey = tuple[UUID, str, str, str]
 
 @lru_cache(maxsize=4096)
 def period_of(name: str, city_day: date) -> str:
-    """The period a counter belongs to: `2026-11-22`, `2026-11` or `2026`."""
-    return city_day.isoformat()[: _PERIOD_CHARACTERS[name.rpartition("_")[2]]]
+    """The present period of a counter without a scope: `2026-11-22`, `2026-11`, `2026`, …"""
+    return period_text(name.rpartition("_")[2], city_day)
 
 
 @dataclass(slots=True)
@@ -85,25 +81,30 @@ async def write_counters(tx: Tx, book: CounterBook) -> None:
 
 async def backfill_counters(tx: Tx, programme_id: str, names: Sequence[str]) -> None:
     """Count from the stored awards, for counters that no earlier rule version kept."""
-    for name in names:
-        what, _, window = name.rpartition("_")
-        await tx.execute(
-            """INSERT INTO counter (citizen_id, programme_id, name, period, value)
-               SELECT citizen_id, programme_id, $2, left(city_day::text, $3),
-                      CASE WHEN $4 THEN sum(amount) ELSE count(*) END
-               FROM award AS a
-               WHERE programme_id = $1
-                 AND NOT EXISTS (SELECT FROM award_release AS r WHERE r.award_id = a.award_id)
-               GROUP BY 1, 2, 4
-               ON CONFLICT (citizen_id, programme_id, name, period)
-               DO UPDATE SET value = excluded.value""",
-            programme_id,
-            name,
-            _PERIOD_CHARACTERS[window],
-            what == "points",
-        )
+    counters = [counter for counter in map(counter_name, names) if counter is not None]
+    if not counters:
+        return
+    await tx.execute(
+        _BACKFILL,
+        programme_id,
+        [counter.stored for counter in counters],
+        [counter.what for counter in counters],
+        [counter.scope for counter in counters],
+        [counter.window for counter in counters],
+    )
 
 
-def counted(name: str, amount: int) -> int:
-    """What one award adds to the named counter."""
-    return amount if name.startswith("points_") else 1
+_BACKFILL = f"""
+    INSERT INTO counter (citizen_id, programme_id, name, period, value)
+    SELECT citizen_id, programme_id, name, period, sum(value) FROM (
+        SELECT a.citizen_id, a.programme_id, k.name, {PERIOD_SQL} AS period,
+               {COUNTED_SQL} AS value
+        FROM award AS a
+        CROSS JOIN unnest($2::text[], $3::text[], $4::text[], $5::text[])
+                   AS k (name, what, scope, window_name)
+        WHERE a.programme_id = $1
+          AND NOT EXISTS (SELECT FROM award_release AS r WHERE r.award_id = a.award_id)) AS each
+    WHERE period IS NOT NULL
+    GROUP BY citizen_id, programme_id, name, period
+    ON CONFLICT (citizen_id, programme_id, name, period) DO UPDATE SET value = excluded.value
+"""  # noqa: S608 - constants only

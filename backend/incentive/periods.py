@@ -100,7 +100,7 @@ def period_text(window: str, city_day: date, back: int = 0) -> str:
             raise ValueError(f"{window} is no calendar window")
 
 
-def period_of(name: str, on: Occasion) -> str | None:
+def period_on(name: str, on: Occasion) -> str | None:
     """The period of a counter that an award on this occasion reads and counts in.
 
     None for a counter by row where there is not exactly one row.
@@ -129,7 +129,7 @@ def _months_back(day: date, months: int) -> tuple[int, int]:
     return at // 12, at % 12 + 1
 
 
-# The period of an award `a` for a counter `k` with columns scope and window_name, as period_of has
+# The period of an award `a` for a counter `k` with columns scope and window_name, as period_on has
 # it; null where a counter by row has not exactly one row.
 PERIOD_SQL = """
     (CASE k.window_name

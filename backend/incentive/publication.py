@@ -1,7 +1,8 @@
 """What is checked once, when a rule is published, beyond what reading it checks."""
 
-from backend.incentive.counters import COUNTERS
 from backend.incentive.document import GIVEN, Rule
+from backend.incentive.lookups import lookup_type
+from backend.incentive.periods import counter_name
 from backend.incentive.review import review
 from backend.kit.cel import disagreement
 from backend.kit.expr import ExprType
@@ -14,12 +15,13 @@ def check_publication(rule: Rule) -> None:
     Raises DocumentError `unknown-history`, `unknown-counter`, `cel-disagrees`, or the name of a
     finding of `review` with an input that shows it.
     """
-    if rule.needs.history:
-        names = ", ".join(rule.needs.history)
-        raise DocumentError("unknown-history", f"in none of the issuer's tables: {names}")
+    for name, type_name in rule.needs.history.items():
+        if lookup_type(name) != type_name:
+            raise DocumentError("unknown-history", f"nothing is looked up as {name}: {type_name}")
     for name, type_name in rule.needs.counters.items():
-        if name not in COUNTERS or type_name != "int":
-            raise DocumentError("unknown-counter", f"{name}: one of {', '.join(COUNTERS)}, int")
+        counter = counter_name(name)
+        if counter is None or counter.scope == "row" or type_name != "int":
+            raise DocumentError("unknown-counter", f"no counter is kept as {name}: {type_name}")
     types: dict[str, ExprType] = {**rule.needs.types(), **GIVEN}
     for row in rule.rows:
         for expression in (row.when, row.points):

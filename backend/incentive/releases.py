@@ -5,7 +5,9 @@ from datetime import date, datetime
 from typing import NamedTuple
 from uuid import UUID
 
-from backend.incentive.counters import CounterBook, CounterKey, counted, period_of
+from backend.incentive.counters import CounterBook, CounterKey
+from backend.incentive.periods import Occasion, counted, rule_ref
+from backend.incentive.usage import kept_keys
 from backend.kit.db import Tx
 
 
@@ -19,12 +21,18 @@ class StandingAward(NamedTuple):
     city_day: date
     amount: int
     transfer_id: UUID | None
+    scenario: str
+    evidence_level: str
+    rule_id: str
+    rule_version: int
+    rule_rows: Sequence[str]
 
 
 async def standing_awards(tx: Tx, evidence_ids: Iterable[UUID]) -> list[StandingAward]:
     """The awards of these events that were not released, in the order in which they were made."""
     rows = await tx.fetch(
-        """SELECT award_id, evidence_id, citizen_id, programme_id, city_day, amount, transfer_id
+        """SELECT award_id, evidence_id, citizen_id, programme_id, city_day, amount, transfer_id,
+                  scenario, evidence_level, rule_id, rule_version, rule_rows
            FROM award AS a
            WHERE evidence_id = ANY($1::uuid[])
              AND NOT EXISTS (SELECT FROM award_release AS r WHERE r.award_id = a.award_id)
@@ -36,10 +44,15 @@ async def standing_awards(tx: Tx, evidence_ids: Iterable[UUID]) -> list[Standing
 
 def counter_keys(award: StandingAward, names: Iterable[str]) -> list[CounterKey]:
     """The counters that an award counted in; `names` are those its programme keeps."""
-    return [
-        (award.citizen_id, award.programme_id, name, period_of(name, award.city_day))
-        for name in names
-    ]
+    rows = award.rule_rows
+    on = Occasion(
+        award.city_day,
+        award.scenario,
+        award.evidence_level,
+        rule_ref(award.rule_id, award.rule_version),
+        rows[0] if len(rows) == 1 else None,
+    )
+    return [(award.citizen_id, award.programme_id, *key) for key in kept_keys(names, on)]
 
 
 async def release(

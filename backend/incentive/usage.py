@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable
 
 from backend.incentive.document import Cap, Rule
-from backend.incentive.periods import Occasion, counter_name, period_of, period_text
+from backend.incentive.periods import Occasion, counter_name, period_on, period_text
 
 Key = tuple[str, str]
 """(stored name of a counter, period)"""
@@ -14,7 +14,7 @@ def needs_keys(rule: Rule, on: Occasion) -> dict[str, Key]:
     found: dict[str, Key] = {}
     for name in rule.needs.counters:
         counter = counter_name(name)
-        period = None if counter is None else period_of(name, on)
+        period = None if counter is None else period_on(name, on)
         if counter is not None and period is not None:
             found[name] = (counter.stored, period)
     return found
@@ -37,7 +37,7 @@ def kept_keys(names: Iterable[str], on: Occasion) -> list[Key]:
     """The counters that an award on this occasion counts in, of those its programme keeps."""
     found: list[Key] = []
     for name in names:
-        period = period_of(name, on)
+        period = period_on(name, on)
         if period is not None:
             found.append((name, period))
     return found

@@ -100,6 +100,7 @@ def _walk(installation: "Installation", console: Any, json_file: Path | None) ->
     installation.supervisor.start("worker", "work")
     holdings = load_or_draw(papers / "city.json")
     partners = asyncio.run(founding.found(installation, holdings, show))
+    holdings = load_or_draw(papers / "city.json")
     console.rule("一次地铁出行的旅程 · the tour")
     tour_from_s = time.monotonic()
     tour = _tour(installation, partners, papers, show)
@@ -172,7 +173,7 @@ def _sign_ins(partners: list[dict[str, Any]], holdings: "City") -> dict[str, Any
             {"provider": "sandbox", "code": f"{name}-{secrets.token_hex(8)}"} for name in CITIZENS
         ],
         "officials": [
-            {"user": o.user, "role": o.role, "password": o.password, "totp_secret": None}
+            {"user": o.user, "role": o.role, "password": o.password, "totp_secret": o.totp_secret}
             for o in holdings.officials
         ],
     }

@@ -7,8 +7,8 @@ that was killed half way continues with the same keys.
 
 import json
 import secrets
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -70,12 +70,32 @@ class SamplePartner:
 
 @dataclass(frozen=True, slots=True)
 class SampleOfficial:
-    """One official of the sample city and the password of their key file."""
+    """One official of the sample city: the password of account and key file, the authenticator."""
 
     user: str
     name: str
     role: str
     password: str
+    totp_secret: str | None = None
+
+
+OFFICES = (
+    ("sys-admin", "系统管理员", "system_admin"),
+    ("sec-admin", "安全管理员", "security_admin"),
+    ("audit-admin", "审计管理员", "audit_admin"),
+    ("drafter-a", "起草人甲", "drafter"),
+    ("approver-a", "审批人甲", "approver"),
+    ("approver-b", "审批人乙", "approver"),
+    ("finance-a", "财务甲", "finance"),
+    ("auditor-a", "审计员甲", "auditor"),
+    ("partners-a", "合作方管理员甲", "partner_manager"),
+)
+"""(user, name, role) of everybody in office."""
+
+FEWEST_OFFICES = tuple(
+    each for each in OFFICES if each[2] in ("system_admin", "security_admin", "approver")
+)
+"""Without these nothing can be enacted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,23 +109,34 @@ class City:
         """One partner by id."""
         return next(p for p in self.partners if p.partner_id == partner_id)
 
+    def with_official(self, changed: SampleOfficial) -> "City":
+        """The city with one official's entry replaced."""
+        people = tuple(changed if each.user == changed.user else each for each in self.officials)
+        return replace(self, officials=people)
 
-def load_or_draw(path: Path) -> City:
+
+def load_or_draw(path: Path, offices: Sequence[tuple[str, str, str]] = OFFICES) -> City:
     """The city's holdings from the file, drawn and written first where there is none."""
     raw: Mapping[str, Any] = {"partners": [], "officials": []}
     if path.exists():
         raw = json.loads(path.read_text("utf-8"))
     known = {entry["partner_id"]: SamplePartner(**entry) for entry in raw["partners"]}
-    officials = tuple(SampleOfficial(**entry) for entry in raw["officials"]) or (
-        SampleOfficial("approver-a", "审批人甲", "approver", secrets.token_urlsafe(16)),
-        SampleOfficial("approver-b", "审批人乙", "approver", secrets.token_urlsafe(16)),
+    people = {entry["user"]: SampleOfficial(**entry) for entry in raw["officials"]}
+    officials = tuple(
+        people.get(user) or SampleOfficial(user, name, role, secrets.token_urlsafe(16))
+        for user, name, role in offices
     )
     plans = [plan for plan in PLANS if set(plan.scenarios) <= methodology.scenarios().keys()]
     city = City(tuple(known.get(plan.partner_id) or _drawn(plan) for plan in plans), officials)
+    save(path, city)
+    return city
+
+
+def save(path: Path, city: City) -> None:
+    """Keep the city's holdings in a file that only its owner can read."""
     path.parent.mkdir(parents=True, exist_ok=True)
     text = json.dumps(asdict(city), ensure_ascii=False, indent=1).encode()
     write_secret_file(path, text, replace=True)
-    return city
 
 
 def _drawn(plan: Plan) -> SamplePartner:

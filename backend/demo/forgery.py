@@ -103,7 +103,8 @@ class Forger:
             self._error = error
 
     async def _forge(self, installation: Installation) -> Forgery:
-        holdings = city.load_or_draw(self._settings.var / "demo" / "city.json")
+        papers = self._settings.var / "demo" / "city.json"
+        holdings = city.load_or_draw(papers, city.FEWEST_OFFICES)
         await founding.deploy(installation, _silent)
         sign_ins = await founding.found(installation, holdings, _silent)
         async with founding.open_services(installation) as (services, client):

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from backend.chain import ChainClient, NodeAway, open_keys, profile_of, require_fit
-from backend.demo import city, programme, shop
+from backend.demo import city, offices, programme, shop
 from backend.demo.installation import CannotStart, Installation, Show
 from backend.flows.deploy_chain import deploy_chain
 from backend.flows.publish_trust import publish_trust
@@ -52,7 +52,12 @@ async def found(
         kept = services.settings.var / "demo" / "bindings.json"
         partners = await city.settle(services, holdings, kept)
         show("✓", f"示例城市:{len(partners)} 家合作平台,{len(city.CITIZENS)} 位已授权市民")
-        await programme.enact(services, client, holdings)
+        papers = services.settings.var / "demo" / "city.json"
+        holdings, signers = await offices.open_offices(
+            services, client, holdings, lambda known: city.save(papers, known)
+        )
+        show("✓", f"主管部门:{len(holdings.officials)} 位人员,账号均经两位管理员办理")
+        await programme.enact(services, client, signers)
         show("✓", "方法学与激励规则经两位审批人用各自密钥签名,已在链上生效")
         await shop.open_shop(services)
         show("✓", f"兑换商城:{len(shop.REWARDS)} 种兑换品")

@@ -1,17 +1,14 @@
-"""The sample programme, enacted as a real one: two officials, own key files, on chain first."""
+"""The sample programmes, enacted as real ones: two officials, own keys, on chain first."""
 
-from pathlib import Path
+from collections.abc import Mapping
 
 from backend import incentive, methodology
-from backend.chain import ChainClient, Signer, new_keystore, open_keys, open_keystore
-from backend.demo.city import City, SampleOfficial
+from backend.chain import ChainClient, Signer, open_keys
 from backend.flows.enact_rule import approve, draft
-from backend.flows.enrol_official import enrol_official
 from backend.flows.fund_programme import Envelope, open_programme, set_envelope
 from backend.flows.government_lane import Government
 from backend.incentive import Programme
 from backend.kit.services import Services
-from backend.officials import KeyFile, read_key_file, write_key_file
 
 ENVELOPE_POINTS = 10_000_000
 EXPIRY_MONTHS = 24
@@ -24,18 +21,16 @@ NAMES = {
 }
 
 
-async def enact(services: Services, client: ChainClient, city: City) -> None:
-    """Enrol the officials, fund the programme, approve method and rule. Again changes nothing.
+async def enact(services: Services, client: ChainClient, signers: Mapping[str, Signer]) -> None:
+    """Fund the programmes, have methods and rules approved. Again changes nothing.
+
+    `signers` are the approvers' own keys. These documents found the city: they come from files and
+    take force with the second signature, as `tanhui rules` does it.
 
     Raises Problem, named by the step that did not hold.
     """
     keys_dir = services.settings.keys_dir
     government = Government(services.db, services.clock, client, open_keys(keys_dir).government)
-    signers: dict[str, Signer] = {}
-    for official in city.officials:
-        path = keys_dir / "officials" / f"{official.user}.json"
-        address, signers[official.user] = _own_key(path, official, services)
-        await enrol_official(government, official.user, official.name, official.role, address)
     rules = [incentive.read_rule(text) for text in incentive.shipped_rules().values()]
     for rule in rules:
         await open_programme(
@@ -57,13 +52,3 @@ async def enact(services: Services, client: ChainClient, city: City) -> None:
             await approve(
                 government, version.what, version.id, version.version, official_id, signer
             )
-
-
-def _own_key(path: Path, official: SampleOfficial, services: Services) -> tuple[str, Signer]:
-    """The official's key file, made on the first start; a person would keep it elsewhere."""
-    if not path.exists():
-        address, keystore = new_keystore(official.password)
-        profile = services.settings.profile
-        write_key_file(path, KeyFile(official.user, address, profile, keystore))
-    key = read_key_file(path, services.settings.profile)
-    return key.address, open_keystore(key.keystore, official.password)

@@ -166,7 +166,10 @@ async def _take_effect(tx: Tx, vault: Vault, clock: Clock, row: Row) -> str | No
     half = None
     if act == "reset":
         await access.close_access(tx, official_id, now)
-        await service.end_key(tx, official_id, now)
+        standing = await service.find(tx, official_id)
+        # Nobody opens a kept keystore without the old password; a key kept elsewhere stays good.
+        if standing is not None and standing.key_kept:
+            await service.end_key(tx, official_id, now)
         half = await _open_activation(tx, vault, official_id, row["asker_half"], now)
     await _keep_administrators(tx)
     return half

@@ -36,6 +36,9 @@ function linesOf({ storage: [probe], types }) {
   return [...lines("", own), ...structs.flatMap((type) => lines(`${type.label} `, type))];
 }
 
+/** Published ways to award points: compiled with ours, deployed by `tanhui bench` alone. */
+const yardsticks = ["Erc20Points", "Erc1155Points"];
+
 const digest = (bytes) => createHash("sha256").update(bytes).digest("hex");
 
 /**
@@ -50,9 +53,10 @@ function withLayout(known, { contractName, deployedBytecode, immutableReferences
 }
 
 const target = path.resolve(root, process.argv[2] ?? "artifacts");
-const sources = Object.fromEntries(
-  listFiles("src", ".sol").map((file) => [file, { content: readFileSync(path.join(root, file), "utf8") }]),
+const sourcesIn = (folder) => Object.fromEntries(
+  listFiles(folder, ".sol").map((file) => [file, { content: readFileSync(path.join(root, file), "utf8") }]),
 );
+const sources = sourcesIn("src");
 sources["probe.sol"] = { content: probeSource() };
 const output = compile(sources, {
   "*": { "*": ["abi", "evm.bytecode.object", "evm.deployedBytecode.object", "evm.deployedBytecode.immutableReferences", "storageLayout"] },
@@ -86,5 +90,9 @@ for (const contractName of contractNames) {
   console.log(`${contractName}: ${(artifact.deployedBytecode.length - 2) / 2} bytes deployed`);
 }
 write("layouts.json", layouts);
+const measured = compile(sourcesIn("yardsticks"), { "*": { "*": ["evm.bytecode.object"] } }).contracts;
+write("yardsticks.json", Object.fromEntries(
+  yardsticks.map((name) => [name, `0x${measured[`yardsticks/${name}.sol`][name].evm.bytecode.object}`]),
+));
 writeFileSync(path.join(target, "manifest.json"), `${JSON.stringify(manifest, null, 1)}\n`);
 console.log(`source digest ${sourceDigest}`);

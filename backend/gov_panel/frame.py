@@ -168,7 +168,7 @@ def table(
     if not rows:
         ui.label(empty).classes("th-empty")
         return None
-    return ui.table(
+    shown = ui.table(
         columns=[
             {"name": field, "label": heading, "field": field, "sortable": True,
              "align": "right" if field in numbers else "left"}
@@ -178,6 +178,7 @@ def table(
         row_key=key,
         pagination={"rowsPerPage": page},
     ).classes("th-table w-full").style("width:100%")  # fmt: skip
+    return shown.props("hide-bottom") if len(rows) <= page else shown
 
 
 def pairs(values: Mapping[str, object]) -> None:

@@ -3,9 +3,9 @@
 # pyright: standard
 
 from backend.gov_panel.desk import Desk
-from backend.gov_panel.pages import audit, cockpit
+from backend.gov_panel.pages import audit, cockpit, documents, drafting
 
-PAGES = (cockpit, audit)
+PAGES = (cockpit, drafting, documents, audit)
 
 
 def register(desk: Desk) -> None:

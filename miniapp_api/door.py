@@ -10,18 +10,20 @@ from fastapi.security import HTTPAuthorizationCredentials
 from backend import citizens
 from backend.kit.problems import Problem
 from backend.kit.services import Services
+from miniapp_api.consents import add_consents
+from miniapp_api.once import BEARER, SIGNED_OUT
 from miniapp_api.own_data import add_own_data
 from miniapp_api.reading import add_reading
 from miniapp_api.rewards import add_rewards
 from miniapp_api.shares import add_shares
-from miniapp_api.writing import BEARER, SIGNED_OUT, add_consents, add_logins
+from miniapp_api.sign_in import add_sign_in
 
 
 def router(services: Services) -> APIRouter:
     """The routes under `/miniapp/v1`."""
     door = APIRouter(prefix="/miniapp/v1", tags=["miniapp"])
     who = _who(services)
-    add_logins(door, services)
+    add_sign_in(door, services, who)
     add_consents(door, services, who)
     add_reading(door, services, who)
     add_rewards(door, services, who)

@@ -5,6 +5,7 @@ from typing import Annotated
 from uuid import UUID
 
 from fastapi import Header, Request, Response
+from fastapi.security import HTTPBearer
 
 from backend.citizens import answers
 from backend.kit.db import Tx
@@ -24,6 +25,8 @@ NeededKey = Annotated[
     Header(description="Compulsory (428). Same key and body: the first answer again"),
 ]
 
+BEARER = HTTPBearer(auto_error=False, description="The access token of POST /login")
+SIGNED_OUT: Refusal = (401, "not-signed-in", "登录已失效,请重新登录。")
 KEY_REUSED: Refusal = (
     409,
     "idempotency-key-reused",
@@ -55,11 +58,7 @@ class Once:
         if needed and key is None:
             raise Problem(*KEY_NEEDED)
         services = self._services
-        asked = answers.Request(
-            scope=f"{person} {request.method} {request.url.path}",
-            key=key,
-            body=await request.body(),
-        )
+        asked = await _asked(request, person, key)
         async with services.db.transaction() as tx:
 
             async def make() -> Answer:
@@ -67,3 +66,23 @@ class Once:
 
             answer = await answers.once(tx, services.vault, services.clock, asked, make)
         return Response(answer.body, answer.status, media_type="application/json")
+
+    async def answered(
+        self, request: Request, person: UUID | str, key: str | None
+    ) -> Response | None:
+        """The stored answer if there is one: for writes that must ask somebody outside first."""
+        services = self._services
+        asked = await _asked(request, person, key)
+        async with services.db.transaction(readonly=True) as tx:
+            known = await answers.recall(tx, services.vault, asked)
+        if known is None:
+            return None
+        return Response(known.body, known.status, media_type="application/json")
+
+
+async def _asked(request: Request, person: UUID | str, key: str | None) -> answers.Request:
+    return answers.Request(
+        scope=f"{person} {request.method} {request.url.path}",
+        key=key,
+        body=await request.body(),
+    )

@@ -11,8 +11,7 @@ from backend.flows.erase_person import UNDER_WAY, ask_erasure
 from backend.kit.db import Tx
 from backend.kit.openapi import refusals
 from backend.kit.services import Services
-from miniapp_api.once import WRITE_REFUSALS, Answer, IdempotencyKey, Once, Who
-from miniapp_api.writing import SIGNED_OUT
+from miniapp_api.once import SIGNED_OUT, WRITE_REFUSALS, Answer, IdempotencyKey, Once, Who
 
 ERASURE_TEXT = (
     "已退出所有设备并撤回全部授权,剩余积分已注销。注销凭证上链后,系统将删除您的身份、"

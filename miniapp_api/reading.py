@@ -11,9 +11,8 @@ from backend.kit.openapi import BAD_SHAPE, Refusal, refusals
 from backend.kit.problems import Problem
 from backend.kit.services import Services
 from miniapp_api import shapes
-from miniapp_api.once import Who
+from miniapp_api.once import SIGNED_OUT, Who
 from miniapp_api.pages import activity_out, holding_out, movement_out, page_of
-from miniapp_api.writing import SIGNED_OUT
 
 UNKNOWN_ACTIVITY: Refusal = (404, "unknown-activity", "没有这项活动。")
 NO_RECEIPT: Refusal = (409, "no-points-no-receipt", "这项活动没有产生积分,没有回执。")
@@ -37,6 +36,7 @@ def _add_person(door: APIRouter, services: Services, who: Who) -> None:
     async def me(citizen_id: Annotated[UUID, Depends(who)]) -> shapes.Me:
         async with services.db.transaction(readonly=True) as tx:
             person = await views.person_of(tx, citizen_id)
+            named = await citizens.identities.named(tx, services.vault, citizen_id)
         if person is None:
             raise Problem(*SIGNED_OUT)
         return shapes.Me(
@@ -47,6 +47,8 @@ def _add_person(door: APIRouter, services: Services, who: Who) -> None:
                 shapes.Account(points_class=name, account=account.hex())
                 for name, account in person.accounts.items()
             ],
+            phone=named.phone,
+            under_14=named.under_14,
         )
 
     @door.get(

@@ -18,6 +18,7 @@ from backend.kit.services import Services
 from backend.rewards import Policy, Redemption, Reward, catalogue, redemptions
 from miniapp_api.once import (
     KEY_NEEDED,
+    SIGNED_OUT,
     WRITE_REFUSALS,
     Answer,
     NeededKey,
@@ -26,7 +27,6 @@ from miniapp_api.once import (
 )
 from miniapp_api.reading import ERASED, NOT_CONFIRMED, Cursor, Limit
 from miniapp_api.shapes import Id
-from miniapp_api.writing import SIGNED_OUT
 
 UNKNOWN_REDEMPTION: Refusal = (404, "unknown-redemption", "没有这笔兑换。")
 

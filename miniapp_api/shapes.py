@@ -4,10 +4,20 @@ from datetime import date, datetime
 from typing import Annotated, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 Id = Annotated[str, Field(pattern=r"^[a-z][a-z0-9.-]{0,31}$")]
 Scenario = Annotated[str, Field(pattern=r"^[a-z][a-z0-9.-]{0,63}$")]
+
+
+def _printable(text: str) -> str:
+    """Text without control and direction characters: what is shown is what was sent."""
+    if not text.isprintable():
+        raise ValueError("control characters")
+    return text
+
+
+ShownText = Annotated[str, Field(min_length=1, max_length=64), AfterValidator(_printable)]
 
 
 class _In(BaseModel):
@@ -25,6 +35,9 @@ class LoginIn(_In):
 
     provider: Literal["wechat", "alipay", "sandbox"]
     code: Annotated[str, Field(min_length=1, max_length=256)]
+    device: ShownText | None = Field(
+        default=None, description="What the device is called, for the list of sign-ins"
+    )
 
 
 class RefreshIn(_In):
@@ -44,6 +57,9 @@ class ConsentIn(_In):
 
     partner_id: Id
     scenario: Scenario
+    text_version: Annotated[str, Field(max_length=32)] | None = Field(
+        default=None, description="The version that was read; another one is refused"
+    )
 
 
 class Tokens(BaseModel):
@@ -62,12 +78,14 @@ class Account(BaseModel):
 
 
 class Me(BaseModel):
-    """The citizen as the platform knows them: no name, no phone."""
+    """The citizen as the platform knows them: no name, and the phone masked."""
 
     citizen_id: UUID
     provider: str
     created_at: datetime
     accounts: list[Account]
+    phone: str | None = Field(description="Bound phone, masked")
+    under_14: bool | None = Field(description="As declared; null before")
 
 
 class ConsentOut(BaseModel):

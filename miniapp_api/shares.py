@@ -12,9 +12,8 @@ from backend.flows.issue_receipt import issue_receipt
 from backend.kit.openapi import BAD_SHAPE, Refusal, refusals
 from backend.kit.problems import Problem
 from backend.kit.services import Services
-from miniapp_api.once import TOO_LARGE, Who
+from miniapp_api.once import SIGNED_OUT, TOO_LARGE, Who
 from miniapp_api.reading import ERASED, NO_RECEIPT, NOT_CONFIRMED, UNKNOWN_ACTIVITY, Limit
-from miniapp_api.writing import SIGNED_OUT
 
 UNKNOWN_SHARE: Refusal = (404, "unknown-share", "没有这个分享。")
 ShareId = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{21}[AQgw]$")]

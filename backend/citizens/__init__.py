@@ -1,6 +1,14 @@
 """Citizens: who they are to us, their accounts on chain, what they consented to, their logins."""
 
-from backend.citizens import answers, logins, notices, providers, shares
+from backend.citizens import (
+    answers,
+    consent_text,
+    identities,
+    logins,
+    notices,
+    providers,
+    shares,
+)
 from backend.citizens.accounts import account_of_secret, accounts_of
 from backend.citizens.bindings import (
     BindingCode,
@@ -18,7 +26,8 @@ from backend.citizens.consents import (
     standing_since,
     withdraw_consent,
 )
-from backend.citizens.people import create_or_get, find
+from backend.citizens.people import create_or_get, find, provider_of
+from backend.citizens.sign_in import providers_of
 
 __all__ = [
     "BindingCode",
@@ -27,16 +36,20 @@ __all__ = [
     "account_of_secret",
     "accounts_of",
     "answers",
+    "consent_text",
     "consents_of_citizen",
     "create_or_get",
     "exchange_code",
     "find",
     "give_consent",
+    "identities",
     "lock_consents",
     "logins",
     "new_binding_code",
     "notices",
+    "provider_of",
     "providers",
+    "providers_of",
     "reporters_of",
     "shares",
     "standing_consents",

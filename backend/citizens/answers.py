@@ -47,23 +47,11 @@ async def once(
     """
     if request.key is None:
         return await make()
-    if not 1 <= len(request.key) <= KEY_CHARACTERS_MAX:
-        raise Problem(422, "bad-idempotency-key", "Idempotency-Key 须为 1 至 255 个字符。")
-    scoped = sm3(f"tanhui-idempotency-v1\n{request.scope}\n{request.key}".encode())
+    scoped = _scoped(request, request.key)
     await tx.lock(int.from_bytes(scoped[:8], signed=True))
-    row = await tx.fetchrow(
-        """SELECT body_digest, status, answer_sealed FROM idempotent_answer
-           WHERE scope = $1 AND key_hash = $2""",
-        request.scope,
-        scoped,
-    )
-    context = b"idempotent-answer/" + scoped
-    if row is not None:
-        if row["body_digest"] != sm3(request.body):
-            raise Problem(
-                409, "idempotency-key-reused", "同一个 Idempotency-Key 已用于另一个请求。"
-            )
-        return Answer(row["status"], vault.open_sealed(row["answer_sealed"], context))
+    known = await recall(tx, vault, request)
+    if known is not None:
+        return known
     answer = await make()
     await tx.execute(
         """INSERT INTO idempotent_answer
@@ -73,7 +61,35 @@ async def once(
         scoped,
         sm3(request.body),
         answer.status,
-        vault.seal(answer.body, context),
+        vault.seal(answer.body, _context(scoped)),
         clock.now(),
     )
     return answer
+
+
+async def recall(tx: Tx, vault: Vault, request: Request) -> Answer | None:
+    """The stored answer of this key, None before there is one. Raises as `once` does."""
+    if request.key is None:
+        return None
+    scoped = _scoped(request, request.key)
+    row = await tx.fetchrow(
+        """SELECT body_digest, status, answer_sealed FROM idempotent_answer
+           WHERE scope = $1 AND key_hash = $2""",
+        request.scope,
+        scoped,
+    )
+    if row is None:
+        return None
+    if row["body_digest"] != sm3(request.body):
+        raise Problem(409, "idempotency-key-reused", "同一个 Idempotency-Key 已用于另一个请求。")
+    return Answer(row["status"], vault.open_sealed(row["answer_sealed"], _context(scoped)))
+
+
+def _scoped(request: Request, key: str) -> bytes:
+    if not 1 <= len(key) <= KEY_CHARACTERS_MAX:
+        raise Problem(422, "bad-idempotency-key", "Idempotency-Key 须为 1 至 255 个字符。")
+    return sm3(f"tanhui-idempotency-v1\n{request.scope}\n{key}".encode())
+
+
+def _context(scoped: bytes) -> bytes:
+    return b"idempotent-answer/" + scoped

@@ -18,6 +18,16 @@ REFRESH_LIFE = timedelta(days=30)
 
 
 @dataclass(frozen=True, slots=True)
+class Device:
+    """One sign-in that still works: the family of tokens that grew from it."""
+
+    family_id: UUID
+    device: str | None
+    signed_in_at: datetime
+    last_seen_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Tokens:
     """A pair of tokens as the citizen's device gets it; we keep their SM3 only."""
 
@@ -27,16 +37,24 @@ class Tokens:
 
 
 async def open_login(
-    tx: Tx, citizen_id: UUID, clock: Clock, *, family_id: UUID | None = None
+    tx: Tx,
+    citizen_id: UUID,
+    clock: Clock,
+    *,
+    family_id: UUID | None = None,
+    device: str | None = None,
 ) -> Tokens:
-    """A new pair of tokens; a pair that follows a refresh stays in its family."""
+    """A new pair of tokens; a pair that follows a refresh stays in its family.
+
+    `device` is what the device calls itself.
+    """
     now = clock.now()
     tokens = Tokens(token(256), now + ACCESS_LIFE, token(256))
     login_id = new_id()
     await tx.execute(
         """INSERT INTO login (login_id, family_id, citizen_id, access_hash, refresh_hash,
-               access_expires_at, refresh_expires_at, created_at)
-           VALUES ($1, $2, $3, $4, $5, $6, $7, $8)""",
+               access_expires_at, refresh_expires_at, created_at, device)
+           VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)""",
         login_id,
         family_id if family_id is not None else login_id,
         citizen_id,
@@ -45,6 +63,7 @@ async def open_login(
         tokens.expires_at,
         now + REFRESH_LIFE,
         now,
+        device,
     )
     return tokens
 
@@ -74,7 +93,8 @@ async def refresh(tx: Tx, refresh_token: str, clock: Clock) -> Tokens | None:
     """
     now = clock.now()
     row = await tx.fetchrow(
-        """SELECT login_id, family_id, citizen_id, refresh_expires_at, refreshed_at, revoked_at
+        """SELECT login_id, family_id, citizen_id, refresh_expires_at, refreshed_at, revoked_at,
+                  device
            FROM login WHERE refresh_hash = $1 FOR UPDATE""",
         sm3(refresh_token.encode()),
     )
@@ -84,7 +104,9 @@ async def refresh(tx: Tx, refresh_token: str, clock: Clock) -> Tokens | None:
         await revoke_family(tx, row["family_id"], clock)
         return None
     await tx.execute("UPDATE login SET refreshed_at = $2 WHERE login_id = $1", row["login_id"], now)
-    return await open_login(tx, row["citizen_id"], clock, family_id=row["family_id"])
+    return await open_login(
+        tx, row["citizen_id"], clock, family_id=row["family_id"], device=row["device"]
+    )
 
 
 async def revoke_family(tx: Tx, family_id: UUID, clock: Clock) -> None:
@@ -114,3 +136,36 @@ async def sign_out_everywhere(tx: Tx, citizen_id: UUID, clock: Clock) -> None:
         citizen_id,
         clock.now(),
     )
+
+
+async def devices_of(tx: Tx, citizen_id: UUID, clock: Clock) -> list[Device]:
+    """Where a person is signed in, last seen first. Seen is when tokens were last made."""
+    rows = await tx.fetch(
+        """SELECT family_id, max(device) AS device, min(created_at) AS signed_in_at,
+                  max(created_at) AS last_seen_at
+           FROM login WHERE citizen_id = $1 AND revoked_at IS NULL
+           GROUP BY family_id HAVING max(refresh_expires_at) > $2
+           ORDER BY last_seen_at DESC LIMIT 100""",
+        citizen_id,
+        clock.now(),
+    )
+    return [Device(**row) for row in rows]
+
+
+async def family_of(tx: Tx, access_token: str) -> UUID | None:
+    """The sign-in that an access token grew from."""
+    return await tx.fetchval(
+        "SELECT family_id FROM login WHERE access_hash = $1", sm3(access_token.encode())
+    )
+
+
+async def sign_out_device(tx: Tx, citizen_id: UUID, family_id: UUID, clock: Clock) -> bool:
+    """End one of a person's sign-ins; False if they have no such sign-in."""
+    known = await tx.fetchval(
+        "SELECT EXISTS (SELECT FROM login WHERE citizen_id = $1 AND family_id = $2)",
+        citizen_id,
+        family_id,
+    )
+    if known:
+        await revoke_family(tx, family_id, clock)
+    return bool(known)

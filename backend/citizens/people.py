@@ -37,6 +37,11 @@ async def find(tx: Tx, vault: Vault, provider: str, provider_ref: str) -> UUID |
     )
 
 
+async def provider_of(tx: Tx, citizen_id: UUID) -> str | None:
+    """By which provider a citizen signs in, or None."""
+    return await tx.fetchval("SELECT provider FROM citizen WHERE citizen_id = $1", citizen_id)
+
+
 async def create_or_get(
     tx: Tx, vault: Vault, provider: str, provider_ref: str, clock: Clock
 ) -> UUID:

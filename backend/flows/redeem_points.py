@@ -46,6 +46,7 @@ NO_CASH_OUT: Refusal = (409, "no-cash-out", "按本地规定,这类积分不具�
 NO_SUPPLIER: Refusal = (503, "supplier-not-available", "兑换渠道暂未开通,请稍后再试。")
 
 REFUSALS = (
+    citizens.identities.GUARDIAN_NEEDED,
     UNKNOWN_REWARD,
     NOT_ON_OFFER,
     SOLD_OUT,
@@ -99,6 +100,7 @@ async def agree_redemption(tx: Tx, shop: Shop, citizen_id: UUID, reward_id: str)
     now = shop.clock.now()
     day = city_day(now, shop.city_tz)
     await lock_people(tx, [citizen_id])
+    await citizens.identities.refuse_children(tx, citizen_id)
     reward = await catalogue.reward_of(tx, reward_id)
     if reward is None:
         raise Problem(*UNKNOWN_REWARD, reward_id=reward_id)

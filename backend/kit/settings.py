@@ -51,6 +51,13 @@ class Settings(BaseSettings):
     webhook_hosts: str = ""
     """Hosts that notices may go to, separated by commas: `hooks.example.cn`, `*.example.cn`."""
 
+    wechat_url: str = "https://api.weixin.qq.com"
+    wechat_app_id: str | None = None
+    wechat_secret: str | None = Field(default=None, repr=False)
+    alipay_gateway: str = "https://openapi.alipay.com/gateway.do"
+    alipay_app_id: str | None = None
+    """Its RSA keys are `alipay-app.pem` (ours, PKCS#8) and `alipay-public.pem` among the keys."""
+
     backup_days: int = Field(default=30, ge=1)
     """How long a backup is kept: when a person was erased, the last copy is gone after this."""
 

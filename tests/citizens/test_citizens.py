@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
@@ -12,6 +13,7 @@ from backend.citizens import providers
 from backend.kit.clock import FixedClock
 from backend.kit.db import Database, Tx
 from backend.kit.problems import Problem
+from backend.kit.settings import Settings
 from backend.kit.sm import sm3
 from backend.kit.vault import SealBroken, Vault
 
@@ -311,13 +313,13 @@ class TestProviders:
             ("林晓-x", "林晓"),
         ],
     )
-    def test_name_of_a_sandbox_code(self, code: str, name: str) -> None:
-        assert providers.sandbox_name(code) == name
+    async def test_name_of_a_sandbox_code(self, code: str, name: str) -> None:
+        assert (await providers.Sandbox().identify(code)).ref == name
 
     @pytest.mark.parametrize("code", ["", "lin", "lin-", "-1", " -1", "x" * 65 + "-1"])
-    def test_other_codes_are_refused(self, code: str) -> None:
+    async def test_other_codes_are_refused(self, code: str) -> None:
         with pytest.raises(Problem) as refused:
-            providers.sandbox_name(code)
+            await providers.Sandbox().identify(code)
         assert refused.value.status == 401
 
     async def test_a_full_code_works_once(self, tx: Tx, clock: FixedClock) -> None:
@@ -326,12 +328,13 @@ class TestProviders:
         with pytest.raises(Problem):
             await providers.spend_code(tx, "sandbox", "lin-1", clock)
 
-    def test_production_has_no_sandbox(self) -> None:
-        providers.refuse_unavailable("sandbox", "demo")
-        for provider, profile in (("sandbox", "production"), ("wechat", "demo")):
-            with pytest.raises(Problem) as refused:
-                providers.refuse_unavailable(provider, profile)  # type: ignore[arg-type]
-            assert (refused.value.status, refused.value.name) == (501, "provider-not-available")
+    def test_an_installation_has_the_providers_it_is_set_up_for(self, clock: FixedClock) -> None:
+        def names(**changes: Any) -> set[str]:
+            return set(citizens.providers_of(Settings(**changes), clock))
+
+        assert names(profile="demo") == {"sandbox"}
+        assert names(profile="production") == set()
+        assert names(profile="production", wechat_app_id="wx", wechat_secret="s") == {"wechat"}
 
 
 class TestLogins:

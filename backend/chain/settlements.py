@@ -20,6 +20,8 @@ LINES_MAX = 2**32 - 1
 
 NOT_DISPUTED, OPEN, REJECTED, UPHELD = 0, 1, 2, 3
 
+_SETTLE_GAS, _PARTY_GAS = 200_000, 48_800
+
 _HEAD_TYPE = "(bytes32,uint32,uint32,bytes32)"
 _DOMAIN = b"tanhui-settlement-v1".ljust(32, b"\0")
 _LINE_TYPES = ["bytes32", "bytes20", "uint32"]
@@ -124,8 +126,13 @@ def settle_input(head: SettlementHead, records: bytes) -> bytes:
 
 
 def settle_gas(party_count: int) -> int:
-    """Gas to allow for a settlement of that many parties."""
-    return 250_000 + 50_000 * party_count
+    """Gas to allow for a settlement of that many parties; measured 47,500 a party (gas.json)."""
+    return _SETTLE_GAS + _PARTY_GAS * party_count
+
+
+def parties_at_once(tx_gas_max: int) -> int:
+    """How many parties a settlement may have where a transaction may use that much gas."""
+    return min(PARTIES_MAX, (tx_gas_max - _SETTLE_GAS) // _PARTY_GAS)
 
 
 def open_dispute_input(settlement: bytes, party: bytes, line: int, claim: bytes) -> bytes:

@@ -6,7 +6,7 @@ import { spawnSync } from "node:child_process";
 import { isDeepStrictEqual } from "node:util";
 import { contractNames, root } from "./compiler.mjs";
 import { forge } from "./forge.mjs";
-import { measure } from "./gas.mjs";
+import { floorMax, measure } from "./gas.mjs";
 
 const read = (...parts) => readFileSync(path.join(root, ...parts), "utf8");
 const faults = [];
@@ -44,7 +44,12 @@ else {
     const committed = JSON.parse(read("artifacts", `${name}.json`));
     if (forged.bytecode.object !== committed.bytecode) faults.push(`forge compiles ${name} to other bytes: compare foundry.toml with scripts/compiler.mjs`);
   }
-  if (!isDeepStrictEqual(measure(), JSON.parse(read("gas.json")))) faults.push("gas.json is not what is measured: npm run gas");
+  const gas = measure();
+  if (!isDeepStrictEqual(gas, JSON.parse(read("gas.json")))) faults.push("gas.json is not what is measured: npm run gas");
+  const full = gas.post.find((row) => row.accounts === 700);
+  for (const [name, most] of Object.entries(floorMax)) {
+    if (full[name] > most) faults.push(`${name} is ${full[name]} at 700 accounts, more than ${most}`);
+  }
 }
 
 for (const fault of faults) console.error(`✗ ${fault}`);

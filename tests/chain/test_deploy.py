@@ -15,8 +15,11 @@ from backend.chain import (
     planned_addresses,
     record_deployments,
     recorded_deployments,
+    upgrade,
 )
 from backend.chain import contracts as k
+from backend.chain.deploy import find_deployments
+from backend.chain.keys import create_address
 from backend.flows.deploy_chain import deploy_chain
 from backend.kit.db import Database, Tx
 from tests.chain.support import NodeProcess, executed
@@ -73,6 +76,33 @@ async def test_a_lost_database_finds_the_contracts_again(
     assert {d.name for d in await deploy_chain(db, own_client, own_node.keys)} == {
         d.name for d in before
     }
+
+
+async def test_an_earlier_installation_gets_the_rest_and_hands_its_roles_over(
+    db: Database, own_node: NodeProcess, own_client: ChainClient
+) -> None:
+    """Three contracts, upgraded by the admin's key itself: how the first version left them."""
+    keys = own_node.keys
+    admin, proxies = keys.admin.address, planned_addresses(keys)
+    senders = [keys.anchor.address, keys.post.address]
+    holders = (admin, keys.government.address, keys.auditor.address, admin, senders)
+    for n, name in enumerate(k.CONTRACT_NAMES[:3]):
+        await executed(own_client, keys.admin, None, k.load_artifact(name).bytecode, gas=6_000_000)
+        initialize = k.initialize_input(name, holders, proxies["RuleRegistry"])
+        creation = k.proxy_creation(create_address(admin, 2 * n), initialize)
+        await executed(own_client, keys.admin, None, creation, gas=6_000_000)
+    first = await find_deployments(
+        own_client, {name: proxies[name] for name in k.CONTRACT_NAMES[:3]}
+    )
+    async with db.transaction() as tx:
+        await record_deployments(tx, first)
+
+    found = await deploy_chain(db, own_client, keys)
+    assert found[:3] == first
+    assert [d.name for d in found] == list(k.CONTRACT_NAMES)
+    # Raises when the admin's key still holds a role, or the timelock lacks one.
+    await upgrade.plan_upgrade(own_client, keys, upgrade.load_release())
+    assert await deploy_chain(db, own_client, keys) == found
 
 
 async def test_a_foreign_contract_is_not_adopted(

@@ -51,6 +51,7 @@ def recompute(
                 Vault(settings.keys_dir),
                 day_from=day_from.date(),
                 day_to=day_to.date(),
+                city_tz=settings.city_tz,
                 sample=sample,
                 seed=seed,
                 progress=lambda done, total: bar.update(task, completed=done, total=total),

@@ -24,12 +24,13 @@ import asyncpg  # pyright: ignore[reportMissingTypeStubs] - it ships none
 
 from backend import citizens, evidence, incentive, ledger, methodology
 from backend.evidence import Claim, Decision, EvidenceRow, Reading, Superseded
+from backend.flows.award_conditions import Beside, open_conditions, postpone
 from backend.flows.correct_events import Overturned, settle_chains
 from backend.flows.notice_awards import tell_refusals
 from backend.flows.person_lock import lock_people
 from backend.flows.resolve_history import History, resolve_history
 from backend.flows.settle_claims import exclusive_modes, settle_claims
-from backend.incentive import Award, CounterBook, CounterKey, LeaseShort, Purses, RuleInForce
+from backend.incentive import Award, CounterBook, LeaseShort, Purses, RuleInForce, Use
 from backend.kit import outbox
 from backend.kit.clock import Clock
 from backend.kit.db import Database, Tx
@@ -64,7 +65,7 @@ class _Quantified(NamedTuple):
     method: methodology.Method
     quantity: methodology.Quantified
     history: Mapping[str, object]
-    rules: list[tuple[RuleInForce, dict[str, CounterKey]]]
+    rules: list[tuple[RuleInForce, Use]]
 
 
 @dataclass(slots=True)
@@ -209,6 +210,8 @@ async def _award_rows(tx: Tx, turn: _Turn, rows: Sequence[EvidenceRow]) -> _Deci
     """Decide and write one batch: the sentence of this flow."""
     methods = await methodology.calendar(tx)
     rules = await incentive.calendar(tx)
+    beside = await open_conditions(tx, turn.city_tz)
+    rows = await postpone(tx, TOPIC, rows, rules, beside, turn.now)
     event_ids = [row.evidence_id for row in rows]
     chains = await evidence.chains_of(tx, event_ids)
     history = await resolve_history(tx, rows, methods, chains)
@@ -218,10 +221,13 @@ async def _award_rows(tx: Tx, turn: _Turn, rows: Sequence[EvidenceRow]) -> _Deci
         tx, {_budget(q.row, rule) for q in quantified for rule, _ in q.rules}, exact=turn.exact
     )
     people = {row.citizen_id for row in rows}
+    asked = {rule.rule.digest: rule.rule for q in quantified for rule, _ in q.rules}
+    await beside.conditions.open(tx, asked.values(), people)
     if chains:
         earlier = (before for event_id in event_ids for before in chains.before(event_id))
         people |= await evidence.people_of(tx, earlier)
     await lock_people(tx, people)
+    await beside.meet(tx, rows, people)
     states = await evidence.states_of(tx, event_ids)
     pending = {event_id for event_id, state in states.items() if state == "recorded"}
     # Asked again under the locks: a correction may have been recorded while we waited.
@@ -238,7 +244,7 @@ async def _award_rows(tx: Tx, turn: _Turn, rows: Sequence[EvidenceRow]) -> _Deci
         await incentive.standing_awards(tx, decided.superseded) if decided.superseded else [],
         {entry.programme.programme_id: entry.counters for entry in rules.entries},
     )
-    wanted = [key for q in due for _, keys in q.rules for key in keys.values()]
+    wanted = [key for q in due for _, use in q.rules for key in use.wanted()]
     book = await incentive.read_counters(tx, wanted + overturned.counter_keys)
     back = len(overturned.awards)
     ids = new_ids(2 * back + 2 * sum(len(q.rules) for q in due))
@@ -246,11 +252,12 @@ async def _award_rows(tx: Tx, turn: _Turn, rows: Sequence[EvidenceRow]) -> _Deci
         await overturned.release(tx, book, ids[:back], turn.now)
     rest = iter(ids[2 * back :])
     for q in sorted(due, key=lambda q: (q.row.occurred_at, q.row.evidence_id)):
-        reasons = [_award_one(q, *rule, book, purses, rest, decided) for rule in q.rules]
+        reasons = [_award_one(q, *rule, book, purses, beside, rest, decided) for rule in q.rules]
         refused = None if None in reasons else reasons[0]
         decided.decisions.append(_decision(q, refused, turn.now))
     purses.check()
     decided.readings = [r for event_id, r in history.readings.items() if event_id in pending]
+    await beside.conditions.close(tx)
     await _write(tx, turn, decided, book, purses, overturned, ids[back : 2 * back])
     return decided
 
@@ -313,9 +320,7 @@ def _quantify(
             if isinstance(quantity, methodology.Refused):
                 decided.decisions.append(_refusal(row, quantity.reason, now))
                 continue
-            found = [
-                (rule, _counter_keys(row, rule)) for rule in in_force[row.city_day, row.scenario]
-            ]
+            found = [(rule, _use(row, rule)) for rule in in_force[row.city_day, row.scenario]]
             q = _Quantified(row, method, quantity, known, found)
             if q.rules:
                 quantified.append(q)
@@ -327,33 +332,40 @@ def _quantify(
 def _award_one(
     q: _Quantified,
     in_force: RuleInForce,
-    keys: dict[str, CounterKey],
+    use: Use,
     book: CounterBook,
     purses: Purses,
+    beside: Beside,
     ids: Iterator[UUID],
     decided: _Decided,
 ) -> str | None:
     """Apply one programme's rule to one event; the reason if it pays nothing because of it."""
     row, rule = q.row, in_force.rule
+    excluded = beside.refusal(row, rule.programme) if beside else None
+    if excluded is not None:
+        return excluded
     data = row.data or {}
     if q.method.derived:
         data = methodology.with_derived(q.method.derived, data)
-    counted = {name: book.read(key) for name, key in keys.items()}
-    counters = {name: counted[name] for name in rule.needs.counters}
+    counters = use.needed(book)
+    history = q.history
+    if rule.needs.history:
+        history = {**history, **beside.looked_up(row, rule, _budget(row, in_force))}
     reduction = incentive.Reduction(
         q.quantity.reduction_mg, row.scenario, row.evidence_level, q.method.status
     )
-    paid = incentive.apply_rule(rule, reduction, data, q.history, counters)
+    paid = incentive.apply_rule(rule, reduction, data, history, counters)
     if isinstance(paid, incentive.RuleRefused):
         return paid.reason
-    used_before = tuple([counted[name] for name in rule.cap_counters])
-    amount, cut_by = incentive.cut(rule.caps, paid.points_before_caps, used_before)
+    caps = use.caps(paid.rows)
+    used_before = use.used_before(book, caps)
+    amount, cut_by = incentive.cut(caps, paid.points_before_caps, used_before)
     if amount:
         refusal = purses.spend(_budget(row, in_force), amount)
         if refusal is not None:
             return refusal
-    for name, key in keys.items():
-        book.add(key, incentive.counted(name, amount))
+    use.count(book, amount, paid.rows)
+    beside.join(rule.programme, row.citizen_id)
     award_id, transfer_id = next(ids), next(ids)
     decided.awards.append(
         Award(
@@ -373,6 +385,7 @@ def _award_one(
             inputs={**q.quantity.inputs, **paid.inputs},
             history={**q.quantity.history, **paid.history},
             counters=counters,
+            caps=caps,
             used_before=used_before,
             cut_by=cut_by,
             transfer_id=transfer_id if amount else None,
@@ -438,12 +451,16 @@ def _budget(row: EvidenceRow, in_force: RuleInForce) -> incentive.BudgetKey:
     return programme.programme_id, period
 
 
-def _counter_keys(row: EvidenceRow, in_force: RuleInForce) -> dict[str, CounterKey]:
-    programme_id = in_force.programme.programme_id
-    return {
-        name: (row.citizen_id, programme_id, name, incentive.period_of(name, row.city_day))
-        for name in in_force.counters
-    }
+def _use(row: EvidenceRow, in_force: RuleInForce) -> Use:
+    return incentive.use_of(
+        in_force.rule,
+        in_force.counters,
+        row.citizen_id,
+        row.city_day,
+        row.scenario,
+        row.evidence_level,
+        plain=in_force.plain,
+    )
 
 
 def _refusal(

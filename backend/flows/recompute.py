@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 from backend import evidence, incentive, ledger, methodology
 from backend.evidence import EvidenceRow, Reading
@@ -70,6 +71,12 @@ _PAIRS = {
         FROM award_release AS r LEFT JOIN award AS a USING (award_id)
         LEFT JOIN supersession AS s USING (evidence_id)
         WHERE s.evidence_id IS NULL""",
+    "numbers-in-line-hold": """
+        SELECT a.award_id::text AS subject, coalesce(p.number::text, 'none') AS expected,
+               a.stated -> 'history' ->> 'person_number' AS found
+        FROM award AS a LEFT JOIN programme_person AS p USING (programme_id, citizen_id)
+        WHERE a.stated -> 'history' ->> 'person_number' IS DISTINCT FROM p.number::text
+          AND a.stated -> 'history' ? 'person_number'""",
     "the-last-of-a-chain-stands": """
         SELECT d.evidence_id::text AS subject, 'superseded' AS expected, 'standing' AS found
         FROM correction AS c
@@ -114,6 +121,7 @@ async def recompute(
     *,
     day_from: date,
     day_to: date,
+    city_tz: str = "Asia/Shanghai",
     sample: int | None = None,
     seed: int = 0,
     progress: Callable[[int, int], None] = lambda _done, _total: None,
@@ -133,7 +141,7 @@ async def recompute(
         progress(0, len(ids))
         for at in range(0, len(ids), PAGE):
             page = ids[at : at + PAGE]
-            await _redo_page(tx, vault, page, result)
+            await _redo_page(tx, vault, page, city_tz, result)
             progress(min(at + PAGE, len(ids)), len(ids))
     return result
 
@@ -164,7 +172,9 @@ async def _award_ids(
     return sorted(random.Random(seed).sample(ids, sample))  # noqa: S311
 
 
-async def _redo_page(tx: Tx, vault: Vault, page: Sequence[UUID], result: Recomputed) -> None:
+async def _redo_page(
+    tx: Tx, vault: Vault, page: Sequence[UUID], city_tz: str, result: Recomputed
+) -> None:
     awards = await tx.fetch("SELECT * FROM award WHERE award_id = ANY($1::uuid[])", list(page))
     loaded = await _load(tx, vault, {award["evidence_id"] for award in awards})
     bases = await evidence.bases_of(tx, loaded)
@@ -185,7 +195,7 @@ async def _redo_page(tx: Tx, vault: Vault, page: Sequence[UUID], result: Recompu
             found = _as_found(award, row, method, rule)
             result.differences += [
                 _differs(award, name, value, found[name])
-                for name, value in _as_expected(award, row, base, method, rule).items()
+                for name, value in _as_expected(award, row, base, method, rule, city_tz).items()
                 if found[name] != value
             ]
 
@@ -229,6 +239,7 @@ def _as_expected(
     base: EvidenceRow | None,
     method: methodology.Method,
     rule: incentive.Rule,
+    city_tz: str,
 ) -> dict[str, Any]:
     """What the evidence and the documents give, with the values stated beside the award."""
     expected: dict[str, Any] = {
@@ -243,11 +254,14 @@ def _as_expected(
         "class": rule.points_class,
         "programme_id": rule.programme,
         "covered": True,
-        "caps": [(cap.name, cap.limit) for cap in rule.caps],
     }
     stated: dict[str, Any] = json.loads(award["stated"])
     needed = {*method.needs.history, *rule.needs.history}
-    expected["history"] = _history(base, needed)
+    expected["history"] = {
+        **_history(base, needed),
+        **_spans(row, rule, city_tz),
+        **{name: stated["history"].get(name) for name in _STANDING & needed},
+    }
     data = methodology.with_derived(method.derived, row.data or {})
     quantity = methodology.quantify(method, row.data or {}, stated["history"])
     if isinstance(quantity, methodology.Refused):
@@ -264,9 +278,11 @@ def _as_expected(
         "rule_rows": list(paid.rows),
         "points_before_caps": paid.points_before_caps,
     }
-    if len(stated["caps"]) == len(rule.caps):
+    caps = rule.caps_of(row.scenario, row.evidence_level, paid.rows)
+    expected["caps"] = [(cap.name, cap.limit) for cap in caps]
+    if len(stated["caps"]) == len(caps):
         used_before = [cap["used_before"] for cap in stated["caps"]]
-        amount, cut_by = incentive.cut(rule.caps, paid.points_before_caps, used_before)
+        amount, cut_by = incentive.cut(caps, paid.points_before_caps, used_before)
         expected |= {"amount": amount, "cut_by": cut_by}
     return expected
 
@@ -280,6 +296,17 @@ def _history(base: EvidenceRow | None, needed: set[str]) -> dict[str, object]:
     )
     values = values_of(month) if isinstance(month, Reading) else {}
     return {name: value for name, value in values.items() if name in needed}
+
+
+_STANDING = {"person_number", "budget_left_percent"}
+"""Stated of the moment of the award; the first is checked against the line as a whole."""
+
+
+def _spans(row: EvidenceRow, rule: incentive.Rule, city_tz: str) -> dict[str, object]:
+    """What the event's own time says of the hours, weekdays and months that a rule names."""
+    local = row.occurred_at.astimezone(ZoneInfo(city_tz))
+    names = incentive.calendar_names(rule.needs.history)
+    return {name: incentive.calendar_value(name, local) for name in names}
 
 
 def _as_found(

@@ -73,7 +73,7 @@ from backend.incentive.terms import (
     terms_calendar,
 )
 from backend.incentive.trial import Paid, Trial, TrialEvent
-from backend.incentive.usage import kept_keys, needs_keys, used_before, wanted_keys
+from backend.incentive.use import Use, use_of
 
 __all__ = [
     "NO_FACTS",
@@ -112,6 +112,7 @@ __all__ = [
     "TermsCalendar",
     "Trial",
     "TrialEvent",
+    "Use",
     "Words",
     "apply_rule",
     "attest",
@@ -143,10 +144,8 @@ __all__ = [
     "fold_purses",
     "in_force",
     "jurisdictions",
-    "kept_keys",
     "lease",
     "lift",
-    "needs_keys",
     "note_violation",
     "open_line",
     "open_purses",
@@ -166,9 +165,8 @@ __all__ = [
     "store_awards",
     "terms_calendar",
     "total_bands",
-    "used_before",
+    "use_of",
     "violations",
-    "wanted_keys",
     "withdraw_violation",
     "write_counters",
 ]

@@ -8,7 +8,7 @@ from uuid import UUID
 import msgspec
 
 from backend.incentive.apply import Reduction
-from backend.incentive.document import Rule
+from backend.incentive.document import Cap, Rule
 from backend.kit.db import Tx
 from backend.kit.needs import Value
 
@@ -45,7 +45,8 @@ _encode = msgspec.json.Encoder().encode
 class Award(NamedTuple):
     """One event × one programme. `amount` is in whole points after caps; 0 has no transfer.
 
-    `used_before` are the points already awarded in each cap's window, in the rule's order.
+    `caps` are those that concern it, in the rule's order; `used_before` are the points already
+    awarded in each one's window.
     """
 
     award_id: UUID
@@ -64,6 +65,7 @@ class Award(NamedTuple):
     inputs: dict[str, Value]
     history: dict[str, Value]
     counters: dict[str, int]
+    caps: tuple[Cap, ...]
     used_before: tuple[int, ...]
     cut_by: str | None
     transfer_id: UUID | None
@@ -75,7 +77,7 @@ class Award(NamedTuple):
             "counters": self.counters,
             "caps": [
                 {"name": cap.name, "limit": cap.limit, "used_before": used}
-                for cap, used in zip(self.rule.caps, self.used_before, strict=True)
+                for cap, used in zip(self.caps, self.used_before, strict=True)
             ],
         }
 

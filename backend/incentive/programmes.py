@@ -6,6 +6,7 @@ from datetime import date, datetime
 from backend.incentive.counters import backfill_counters
 from backend.incentive.document import Rule, read_rule
 from backend.incentive.publication import check_publication
+from backend.incentive.use import is_plain
 from backend.kit.db import Tx
 from backend.kit.needs import DocumentError, contains
 
@@ -25,13 +26,17 @@ class Programme:
 
 @dataclass(frozen=True, slots=True)
 class RuleInForce:
-    """A rule with the window it is enacted for, its programme and the counters kept for it."""
+    """A rule with the window it is enacted for, its programme and the counters kept for it.
+
+    `plain`: none of these counters has a scope or looks back (`is_plain`).
+    """
 
     rule: Rule
     day_from: date
     day_to: date | None
     programme: Programme
     counters: tuple[str, ...]
+    plain: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,19 +197,16 @@ async def calendar(tx: Tx, *, hold: bool = True) -> RuleCalendar:
     for row in rows:
         names = kept.setdefault(row["programme_id"], {})
         names.update(dict.fromkeys(read_rule(row["document"]).counters()))
-    return RuleCalendar(
-        tuple(
-            RuleInForce(
-                read_rule(row["document"]),
-                row["day_from"],
-                row["day_to"],
-                programmes[row["programme_id"]],
-                tuple(kept[row["programme_id"]]),
+    entries: list[RuleInForce] = []
+    for row in rows:
+        if row["stands"]:
+            rule, names = read_rule(row["document"]), tuple(kept[row["programme_id"]])
+            programme = programmes[row["programme_id"]]
+            plain = is_plain(rule, names)
+            entries.append(
+                RuleInForce(rule, row["day_from"], row["day_to"], programme, names, plain)
             )
-            for row in rows
-            if row["stands"]
-        )
-    )
+    return RuleCalendar(tuple(entries))
 
 
 async def in_force(tx: Tx, city_day: date) -> list[RuleInForce]:

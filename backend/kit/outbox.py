@@ -22,13 +22,15 @@ class Item:
     attempts: int
 
 
-async def put(tx: Tx, topic: str, key: str, payload: dict[str, Any]) -> None:
-    """Add work that becomes visible when `tx` commits."""
+async def put(tx: Tx, topic: str, key: str, payload: dict[str, Any], *, in_s: float = 0) -> None:
+    """Add work that becomes visible when `tx` commits, and due `in_s` seconds from now."""
     await tx.execute(
-        "INSERT INTO outbox (topic, key, payload) VALUES ($1, $2, $3)",
+        """INSERT INTO outbox (topic, key, payload, available_at)
+           VALUES ($1, $2, $3, now() + make_interval(secs => $4))""",
         topic,
         key,
         json.dumps(payload),
+        in_s,
     )
 
 

@@ -15,6 +15,8 @@ _DARK_COLORS = ["#5fe0bd", "#f3c15f", "#7fb8f0", "#cf9fe8", "#f09484", "#b5d36a"
 
 def days(cells: Sequence[Cell], *, dark: bool = False) -> None:
     """Reduction (kg) and points by day."""
+    if _nothing(cells):
+        return
     _chart(
         {
             "legend": {"data": ["减排量 kg", "积分"], "top": 0},
@@ -39,10 +41,12 @@ def days(cells: Sequence[Cell], *, dark: bool = False) -> None:
 
 def bars(cells: Sequence[Cell], *, dark: bool = False) -> None:
     """Reduction (kg) by name, the largest on top."""
+    if _nothing(cells):
+        return
     shown = sorted(cells, key=lambda cell: cell.reduction_mg or 0)
     _chart(
         {
-            "grid": {"left": 8, "right": 64, "top": 8, "bottom": 24, "containLabel": True},
+            "grid": {"left": 8, "right": 80, "top": 8, "bottom": 24, "containLabel": True},
             "tooltip": {"trigger": "axis", "axisPointer": {"type": "shadow"}},
             "xAxis": {"type": "value"},
             "yAxis": {"type": "category", "data": [cell.name for cell in shown]},
@@ -58,6 +62,8 @@ def bars(cells: Sequence[Cell], *, dark: bool = False) -> None:
 
 def shares(cells: Sequence[Cell], *, dark: bool = False) -> None:
     """Awards by name, as parts of a whole."""
+    if _nothing(cells):
+        return
     _chart(
         {
             "tooltip": {"trigger": "item", "formatter": "{b}: {c} 次 ({d}%)"},
@@ -71,6 +77,14 @@ def shares(cells: Sequence[Cell], *, dark: bool = False) -> None:
         dark,
         height=260,
     )  # fmt: skip
+
+
+def _nothing(cells: Sequence[Cell]) -> bool:
+    """Say so where no cell may be shown."""
+    if all(cell.withheld for cell in cells):
+        ui.label("每一格都不足 10 人,不显示。").classes("th-empty")
+        return True
+    return False
 
 
 def _chart(options: dict[str, Any], dark: bool, *, height: int) -> None:

@@ -2,12 +2,21 @@
 
 from backend.views.activities import Activity, Award, activities_of, activity_of, states_of
 from backend.views.batches import Batch, batch_of
-from backend.views.cockpit import cockpit
+from backend.views.cockpit import WINDOWS_DAYS, Cell, Cockpit, cockpit
 from backend.views.deployment import DeployedContract, deployed_contracts
 from backend.views.documents import DocumentEntry, What, document_entry, documents_listed
 from backend.views.edges import Edges, edges
+from backend.views.effects import Effect, effects
+from backend.views.evidence_trail import (
+    AwardRow,
+    EvidenceFound,
+    awards_on,
+    corrections,
+    search_evidence,
+)
 from backend.views.holdings import Holding, Movement, holdings_of, movements_of
 from backend.views.leaf_fields import audit_fields, enactment_fields, transfer_fields
+from backend.views.parking import income_of_citizen, spaces_of_citizen, stays_of
 from backend.views.people import (
     PartnerCard,
     Person,
@@ -25,49 +34,76 @@ from backend.views.statements import (
     received_event,
 )
 from backend.views.supply import LANES, LedgerSupply, batches_known, ledger_supply
+from backend.views.trail import (
+    FOUND_MAX,
+    PartnerBoard,
+    Trail,
+    find_evidence,
+    partner_board,
+    trail_of,
+)
 from backend.views.workload import workload
 
 __all__ = [
+    "FOUND_MAX",
     "LANES",
+    "WINDOWS_DAYS",
     "Activity",
     "AnchorRow",
     "Award",
+    "AwardRow",
     "Batch",
+    "Cell",
+    "Cockpit",
     "DaySum",
     "DeployedContract",
     "DocumentEntry",
     "Edges",
+    "Effect",
+    "EvidenceFound",
     "Holding",
     "LedgerSupply",
     "Movement",
+    "PartnerBoard",
     "PartnerCard",
     "Person",
     "PostedRow",
     "ReceivedEvent",
+    "Trail",
     "What",
     "activities_of",
     "activity_of",
     "anchor_over",
     "audit_fields",
+    "awards_on",
     "batch_of",
     "batch_over",
     "batches_known",
     "cockpit",
+    "corrections",
     "day_sums",
     "deployed_contracts",
     "document_entry",
     "documents_listed",
     "edges",
+    "effects",
     "enactment_fields",
+    "find_evidence",
     "holdings_of",
+    "income_of_citizen",
     "ledger_supply",
     "movements_of",
+    "partner_board",
     "partner_cards",
     "partners_to_close",
     "person_of",
     "received_event",
     "rows_to_seal",
+    "search_evidence",
+    "spaces_of_citizen",
     "states_of",
+    "stays_of",
+    "trail_of",
     "transfer_fields",
     "transfer_of_activity",
     "workload",

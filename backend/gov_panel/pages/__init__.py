@@ -3,9 +3,18 @@
 # pyright: standard
 
 from backend.gov_panel.desk import Desk
-from backend.gov_panel.pages import audit, cockpit, documents, drafting
+from backend.gov_panel.pages import (
+    audit,
+    budgets,
+    cockpit,
+    documents,
+    drafting,
+    evidence,
+    partners,
+    people,
+)
 
-PAGES = (cockpit, drafting, documents, audit)
+PAGES = (cockpit, drafting, documents, budgets, partners, evidence, people, audit)
 
 
 def register(desk: Desk) -> None:

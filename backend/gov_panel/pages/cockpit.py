@@ -101,8 +101,9 @@ async def _figures(visit: Visit, span: int) -> None:
             bars(named(seen.by_scenario, scenario_titles()))
         with card("证据等级(次数)"):
             shares(named(seen.by_level, LEVELS))
-    with card("按场景与合作方"):
+    with card("按场景"):
         _cells(named(seen.by_scenario, scenario_titles()), "场景")
+    with card("按合作方"):
         _cells(seen.by_partner, "合作方")
     with beside():
         with card("方法依据"):

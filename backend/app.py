@@ -121,6 +121,7 @@ def _add_doors(app: FastAPI, services: Services, client: ChainClient) -> None:
     tools = PublicTools(client, app.state.measures)
     app.include_router(public_api.router(services, tools))
     app.include_router(miniapp_api.router(services))
+    app.include_router(miniapp_api.client_router())
     app.include_router(partner_api.router(services))
     app.include_router(gov_api.router(services, client))
     app.include_router(public_api.health_router(services, tools))

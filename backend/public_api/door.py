@@ -19,6 +19,7 @@ from backend.public_api.log import add_log
 from backend.public_api.notice_pages import add_notice_pages
 from backend.public_api.notices import add_notices
 from backend.public_api.pages import add_pages
+from backend.public_api.partners import add_partners
 from backend.public_api.rpc import add_rpc
 from backend.public_api.shared import add_shared
 from backend.public_api.verify_page import add_verify_page
@@ -41,6 +42,7 @@ def router(services: Services, tools: PublicTools) -> APIRouter:
     add_log(public, services)
     add_documents(public, services)
     add_notices(public, services)
+    add_partners(public, services)
     add_audit(public, services)
     supply = CurrentSupply(services, tools.client)
     add_circulation(public, services, supply)

@@ -57,7 +57,7 @@ engine:
 	@engine/kaia/build
 
 network-test: setup
-	$(BIN)/pytest -m network $(ARGS)
+	$(BIN)/pytest tests/network -m network $(ARGS)
 
 lint: setup
 	$(BIN)/ruff check .

@@ -13,6 +13,7 @@ from backend.kit.services import Services
 from miniapp_api.consents import add_consents
 from miniapp_api.once import BEARER, SIGNED_OUT
 from miniapp_api.own_data import add_own_data
+from miniapp_api.parking import add_parking
 from miniapp_api.reading import add_reading
 from miniapp_api.rewards import add_rewards
 from miniapp_api.shares import add_shares
@@ -29,6 +30,7 @@ def router(services: Services) -> APIRouter:
     add_rewards(door, services, who)
     add_shares(door, services, who)
     add_own_data(door, services, who)
+    add_parking(door, services, who)
     return door
 
 

@@ -14,7 +14,7 @@ from backend.kit.db import Database, Tx
 from backend.kit.logs import log
 from backend.kit.problems import Problem
 from backend.parking import Calendar, Lot, Plates, Stay, assets, gates, reservations, stays, terms
-from backend.payments import OrderDraft, orders
+from backend.payments import Order, OrderDraft, orders
 
 LOT_LOCK = 0x6C6F_7400_0000_0000
 """Advisory lock of a lot ("lot" in ASCII, then its number)."""
@@ -222,6 +222,15 @@ async def operators_lot(tx: Tx, operator_id: str, lot_id: str) -> Lot:
     if lot.operator_id != operator_id:
         raise Problem(404, "unknown-lot", "没有这个停车场。", lot_id=lot_id[:64])
     return lot
+
+
+async def operators_order(tx: Tx, operator_id: str, order_id: UUID) -> Order:
+    """An order of one of this operator's lots. Raises Problem 404 `unknown-order`."""
+    order = await orders.find_order(tx, order_id)
+    lot = (await assets.lots(tx, [order.lot_no]))[order.lot_no]
+    if lot.operator_id != operator_id:
+        raise Problem(404, "unknown-order", "没有这笔停车费。", order_id=str(order_id))
+    return order
 
 
 async def miss_reservations(db: Database, now: datetime) -> int:

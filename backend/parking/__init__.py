@@ -20,7 +20,7 @@ from backend.parking import (
     windows,
 )
 from backend.parking.assets import Lot, Party, Space
-from backend.parking.calendar import Calendar
+from backend.parking.calendar import Calendar, city_calendar
 from backend.parking.plates import Plates
 from backend.parking.reservations import Reservation
 from backend.parking.stays import Stay
@@ -35,6 +35,7 @@ __all__ = [
     "Stay",
     "assets",
     "calendar",
+    "city_calendar",
     "gates",
     "pairing",
     "plates",

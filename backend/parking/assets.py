@@ -190,6 +190,16 @@ async def find_space(tx: Tx, space_id: UUID, *, lock: bool = False) -> Space:
     return _space(row)
 
 
+async def space_by_label(tx: Tx, lot: Lot, label: str) -> UUID:
+    """The id of a lot's space. Raises Problem 404 `unknown-space`."""
+    space_id = await tx.fetchval(
+        "SELECT space_id FROM parking_space WHERE lot_no = $1 AND label = $2", lot.lot_no, label
+    )
+    if space_id is None:
+        raise Problem(404, "unknown-space", "没有这个车位。", lot_id=lot.lot_id, label=label[:64])
+    return space_id
+
+
 async def spaces_of_owner(tx: Tx, owner_id: str) -> list[Space]:
     """An owner's spaces, in the order in which they were entered."""
     rows = await tx.fetch(

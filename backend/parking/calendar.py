@@ -4,13 +4,16 @@ Everything inside counts in whole seconds since 1970 (UTC), so that a day with a
 23 or 25 hours and nothing special happens.
 """
 
+import json
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
+from pathlib import Path
 from zoneinfo import ZoneInfo
 
 DAY_MINUTES = 1_440
+DOCUMENTS = Path(__file__).parent / "documents"
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,3 +88,10 @@ def minute_of(text: str) -> int:
 def days_of(values: Collection[str]) -> frozenset[date]:
     """Days spelled YYYY-MM-DD. Raises ValueError."""
     return frozenset(date.fromisoformat(value) for value in values)
+
+
+@lru_cache(maxsize=8)
+def city_calendar(city_tz: str) -> Calendar:
+    """The city's calendar with the holidays shipped in `documents/holidays.json`."""
+    shipped = json.loads((DOCUMENTS / "holidays.json").read_text(encoding="utf-8"))
+    return Calendar(city_tz, days_of(shipped["holidays"]), days_of(shipped["workdays"]))

@@ -203,6 +203,44 @@ async def reservations_for(
     return found
 
 
+async def reservation_card(tx: Tx, citizen_id: UUID, reservation_id: UUID) -> Row:
+    """A person's reservation with lot and label. Raises Problem 404 `unknown-reservation`."""
+    row = await tx.fetchrow(
+        """SELECT r.*, l.lot_id, s.label FROM reservation AS r JOIN parking_lot AS l USING (lot_no)
+           JOIN parking_space AS s USING (space_no)
+           WHERE r.reservation_id = $1 AND r.citizen_id = $2""",
+        reservation_id,
+        citizen_id,
+    )
+    if row is None:
+        raise Problem(404, "unknown-reservation", "没有这项预约。")
+    return row
+
+
+async def missed_since(tx: Tx, citizen_id: UUID, since: datetime) -> int:
+    """How often a person reserved and did not come."""
+    return await tx.fetchval(
+        """SELECT count(*) FROM reservation
+           WHERE citizen_id = $1 AND state = 'no-show' AND starts_at > $2""",
+        citizen_id,
+        since,
+    )
+
+
+async def violations_since(tx: Tx, lot_no: int, plate_hash: bytes, since: datetime) -> int:
+    """How often a car broke a lot's rules: did not come, or stayed an hour too long."""
+    return await tx.fetchval(
+        """SELECT (SELECT count(*) FROM reservation
+                   WHERE lot_no = $1 AND plate_hash = $2 AND state = 'no-show' AND starts_at > $3)
+                + (SELECT count(*) FROM stay
+                   WHERE lot_no = $1 AND plate_hash = $2 AND overstay_s >= 3600
+                     AND state = 'due' AND entered_at > $3)""",
+        lot_no,
+        plate_hash,
+        since,
+    )
+
+
 async def mark_used(tx: Tx, reservation_ids: Sequence[UUID]) -> None:
     """These reservations were driven to, also those that counted as missed before."""
     await _set_state(tx, reservation_ids, "used")

@@ -381,6 +381,16 @@ async def resolve(tx: Tx, kind: str, subject: UUID, by: str, now: datetime) -> b
     return tag == "UPDATE 1"
 
 
+async def open_exceptions(tx: Tx, lot_no: int, *, limit: int) -> list[Row]:
+    """What of a lot waits for a person, oldest first."""
+    return await tx.fetch(
+        """SELECT kind, subject, occurred_at, detail, opened_at FROM parking_exception
+           WHERE lot_no = $1 AND resolved_at IS NULL ORDER BY occurred_at, subject LIMIT $2""",
+        lot_no,
+        limit,
+    )
+
+
 async def stay_by_id(tx: Tx, stay_id: UUID) -> Stay | None:
     """A stay by id."""
     row = await tx.fetchrow("SELECT * FROM stay WHERE stay_id = $1", stay_id)

@@ -13,10 +13,11 @@ from typing import Any, Literal
 from backend.kit import canonical, needs
 from backend.kit.needs import DocumentError
 from backend.kit.sm import sm3
-from backend.parking.calendar import DAY_MINUTES, Calendar, minute_of, second
+from backend.parking.calendar import DAY_MINUTES, Calendar, instant, minute_of, second
 
 FORMAT = "tanhui-window-v1"
-BOOKED_DAYS_MAX = 32
+BOOKED_MAX = timedelta(days=32)
+"""The longest time that is asked about at once."""
 
 _MEMBERS = ("format", "weekly", "dated", "holidays", "quiet", "classes", "violations_max", "text")
 CLASSES = ("small", "large", "motorcycle")
@@ -127,6 +128,14 @@ def is_quiet(policy: WindowPolicy, calendar: Calendar, at_s: int) -> bool:
         for each in (day - timedelta(days=1), day)
         for slot in policy.quiet
     )
+
+
+def open_spans(
+    policy: WindowPolicy, calendar: Calendar, starts_at: datetime, ends_at: datetime
+) -> list[tuple[datetime, datetime]]:
+    """When the policy is open between two instants."""
+    spans = openings(policy, calendar, second(starts_at), second(ends_at))
+    return [(instant(begin), instant(end)) for begin, end in spans]
 
 
 @lru_cache(maxsize=4_096)

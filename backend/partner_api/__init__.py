@@ -7,6 +7,8 @@ from backend.flows.record_events import StatesOf, Terms
 from backend.kit.services import Services
 from backend.methodology import scenarios
 from backend.partner_api.gate import Gate
+from backend.partner_api.parking_money import add_parking_money
+from backend.partner_api.parking_routes import add_parking
 from backend.partner_api.routes import make_router
 from backend.partner_api.webhook_routes import add_webhook
 
@@ -26,4 +28,6 @@ def router(
     chosen = gate or Gate()
     made = make_router(services, terms, chosen)
     add_webhook(made, services, chosen)
+    add_parking(made, services, chosen)
+    add_parking_money(made, services, chosen)
     return made

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import NamedTuple
 from uuid import UUID
 
@@ -197,6 +197,18 @@ async def enter_refund(
         "UPDATE payment_order SET refunded_fen = refunded_fen + $2 WHERE order_id = $1",
         order_id,
         refund.amount_fen,
+    )
+
+
+async def paid_in_time(tx: Tx, citizen_id: UUID, since: datetime, within: timedelta) -> int:
+    """How many of a person's stays were paid soon enough since an instant."""
+    return await tx.fetchval(
+        """SELECT count(*) FROM payment_order
+           WHERE citizen_id = $1 AND state = 'paid' AND created_at > $2
+             AND paid_at <= created_at + $3::interval""",
+        citizen_id,
+        since,
+        within,
     )
 
 

@@ -35,6 +35,14 @@ WECHAT_LIKE = RailLimits(
 """As read of WeChat's and Alipay's split products: 30 % by default, 50 × 50, a minute, 30 days."""
 
 
+_LIMITS = {"rail.sandbox": WECHAT_LIKE}
+
+
+def limits_of(rail_id: str) -> RailLimits | None:
+    """What a rail allows; None for one that is not connected."""
+    return _LIMITS.get(rail_id)
+
+
 class Receiver(NamedTuple):
     """Who gets how much of a split; only a merchant's account can be asked to give it back."""
 

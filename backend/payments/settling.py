@@ -217,6 +217,20 @@ async def _lines(tx: Tx, lot_no: int, day: date, part: int, party_id: str | None
     )
 
 
+async def statements_on(tx: Tx, day: date, party_ids: Sequence[str]) -> list[Row]:
+    """Statements of parties on a day, with whether they are signed."""
+    return await tx.fetch(
+        """SELECT s.lot_no, s.part, s.party_id, s.count, s.total_fen, s.root,
+                  c.party_id IS NOT NULL AS cosigned
+           FROM party_statement AS s
+           LEFT JOIN party_cosignature AS c USING (lot_no, day, part, party_id)
+           WHERE s.day = $1 AND s.party_id = ANY($2::text[])
+           ORDER BY s.lot_no, s.part, s.party_id""",
+        day,
+        list(party_ids),
+    )
+
+
 async def line_amounts(tx: Tx, order_id: UUID) -> list[Row]:
     """What each party has of a divided charge now, after refunds: party_id, amount_fen.
 

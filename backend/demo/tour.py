@@ -24,6 +24,10 @@ from backend.proof import Verdict
 
 SETTLED_S_MAX = 45
 BULK_EVENTS = 200
+BULK_DAYS = 14
+"""Days the bulk lies on: on each of them ten of twenty citizens travel."""
+CROWD = 12
+"""Citizens who report something in every scenario."""
 SOURCE = "/gates"
 TICKET = "metro-single"
 
@@ -122,7 +126,7 @@ class Tour:
         events += [
             self._trip(
                 known[number % len(known)],
-                now - timedelta(days=number % 28, minutes=number),
+                now - timedelta(days=number % BULK_DAYS, minutes=number),
                 2_000 + 173 * (number % 100),
             )
             for number in range(BULK_EVENTS if known else 0)
@@ -196,7 +200,25 @@ class Tour:
                     raise StepFailed(f"{scenario}: {answer}")
             # The last one earns; a meter's first month is only what the next is compared with.
             waiting.append((door, scenario, str(events[-1]["id"])))
-        return {scenario: self._earned(door, scenario, e) for door, scenario, e in waiting}
+        earned = {scenario: self._earned(door, scenario, e) for door, scenario, e in waiting}
+        self._crowd()
+        return earned
+
+    def _crowd(self) -> None:
+        """The other people's day: what makes figures by scenario more than one person's."""
+        now = datetime.now(UTC)
+        for scenario in scenes(self.city_tz, now):
+            credentials = self._who_reports(scenario)
+            if credentials is None or scenario == METRO:
+                continue
+            subjects = [s for s in credentials.subjects if s.scenario == scenario][:CROWD]
+            events = [
+                self._event(scenario, subject.token, *each)
+                for subject in subjects
+                for each in scenes(self.city_tz, now)[scenario]
+            ]
+            door = PartnerDoor(self.base_url, credentials, self.http)
+            door.send_events(events, f"tour-{secrets.token_hex(8)}")
 
     def _who_reports(self, scenario: str) -> Credentials | None:
         for credentials in self.partners.values():

@@ -4,9 +4,10 @@ from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
 from backend.chain.contracts import (
+    ACCOUNT_HIGHEST,
+    ACCOUNT_LOWEST,
     AMOUNT_MAX,
     ISSUE,
     RECORDS_MAX,
@@ -55,6 +56,20 @@ class _Group:
     rule: str
     rule_version: int
     reason: int
+
+
+@dataclass(slots=True)
+class _Sum:
+    """What one account gets in a group, and the days it spans."""
+
+    amount: int
+    day_first: int
+    day_last: int
+
+    def add(self, leaf: PostLeaf) -> None:
+        self.amount += leaf.amount
+        self.day_first = min(self.day_first, leaf.day)
+        self.day_last = max(self.day_last, leaf.day)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,21 +121,27 @@ def plan_batches(
 
     A group with more accounts than `accounts_max` (at most 2,040) is split into ranges that
     cover every account, so that each leaf falls in exactly one batch. Up to `lanes` lanes share
-    the accounts in equal ranges, the same for every group: all batches of an account are in one
-    lane, in order. There are no more lanes than full batches in the largest group.
+    the accounts in ranges that are the same for every group: all batches of an account are in
+    one lane, in order. There are no more lanes than full batches in the largest group, and that
+    group is shared equally.
     """
-    groups: dict[_Group, list[PostLeaf]] = defaultdict(list)
+    groups: dict[_Group, dict[bytes, _Sum]] = defaultdict(dict)
     for leaf in leaves:
         if not leaf_from <= leaf.index < leaf_to:
             raise ValueError(f"leaf {leaf.index} lies outside [{leaf_from}, {leaf_to})")
-        groups[_group_of(leaf)].append(leaf)
-    accounts_of = {g: sorted({leaf.account for leaf in groups[g]}) for g in groups}
+        of_account = groups[_group_of(leaf)]
+        known = of_account.get(leaf.account)
+        if known is None:
+            of_account[leaf.account] = _Sum(leaf.amount, leaf.day, leaf.day)
+        else:
+            known.add(leaf)
     size = min(accounts_max, RECORDS_MAX)
-    fullest = max(map(len, accounts_of.values()), default=0)
-    parts = _lane_parts(max(1, min(lanes, -(-fullest // size))))
+    largest: Iterable[bytes] = max(groups.values(), key=len) if groups else ()
+    parts = _lane_parts(sorted(largest), size, lanes)
     batches: list[PlannedBatch] = []
     for group in sorted(groups):
-        for low, high, lane in _account_ranges(accounts_of[group], size, parts):
+        accounts = sorted(groups[group])
+        for low, high, lane in _account_ranges(accounts, size, parts):
             header = BatchHeader(
                 group.kind,
                 group.class_,
@@ -133,16 +154,21 @@ def plan_batches(
                 low,
                 high,
             )
-            batches.append(_summed(header, groups[group], lane))
+            mine = accounts[bisect_left(accounts, low) : bisect_right(accounts, high)]
+            sums = [(account, groups[group][account]) for account in mine]
+            batches.append(_summed(header, sums, lane))
     return batches
 
 
-def _lane_parts(lanes: int) -> list[tuple[bytes, bytes]]:
-    """The space of accounts in equal parts, without gap from the lowest to the highest."""
-    starts = [(n << 160) // lanes for n in range(lanes + 1)]
-    return [
-        (low.to_bytes(20, "big"), (high - 1).to_bytes(20, "big")) for low, high in pairwise(starts)
-    ]
+def _lane_parts(accounts: Sequence[bytes], size: int, lanes: int) -> list[tuple[bytes, bytes]]:
+    """The space of accounts in parts without gap, with equally many of `accounts` in each."""
+    used = max(1, min(lanes, -(-len(accounts) // size)))
+    starts = [ACCOUNT_LOWEST, *(accounts[n * len(accounts) // used] for n in range(1, used))]
+    return list(zip(starts, [*map(_before, starts[1:]), ACCOUNT_HIGHEST], strict=True))
+
+
+def _before(account: bytes) -> bytes:
+    return (int.from_bytes(account, "big") - 1).to_bytes(20, "big")
 
 
 def _account_ranges(
@@ -154,9 +180,18 @@ def _account_ranges(
         if not mine:
             continue
         starts = [lowest, *(mine[i] for i in range(size, len(mine), size))]
-        ends = [(int.from_bytes(start, "big") - 1).to_bytes(20, "big") for start in starts[1:]]
-        for low, high in zip(starts, [*ends, highest], strict=True):
+        for low, high in zip(starts, [*map(_before, starts[1:]), highest], strict=True):
             yield low, high, lane
+
+
+def _summed(header: BatchHeader, sums: Sequence[tuple[bytes, _Sum]], lane: int) -> PlannedBatch:
+    records = make_records([(account, total.amount) for account, total in sums])
+    day_from, day_to = 0, 0
+    if header.kind == ISSUE:
+        day_from = min(total.day_first for _, total in sums)
+        day_to = max(total.day_last for _, total in sums) + 1
+    total = sum(total.amount for _, total in sums)
+    return PlannedBatch(header, BatchContent(day_from, day_to, records), len(sums), total, lane)
 
 
 def covers(header: BatchHeader, leaf: PostLeaf) -> bool:
@@ -186,11 +221,3 @@ def content_of(header: BatchHeader, leaves: Iterable[PostLeaf]) -> BatchContent:
             days.add(leaf.day)
     day_from, day_to = (min(days), max(days) + 1) if days and header.kind == ISSUE else (0, 0)
     return BatchContent(day_from, day_to, make_records(list(sums.items())))
-
-
-def _summed(header: BatchHeader, leaves: Iterable[PostLeaf], lane: int) -> PlannedBatch:
-    mine = [leaf for leaf in leaves if covers(header, leaf)]
-    content = content_of(header, mine)
-    return PlannedBatch(
-        header, content, len(content.records) // 24, sum(leaf.amount for leaf in mine), lane
-    )

@@ -75,11 +75,11 @@ def numbered(leaf: PostLeaf, index: int) -> PostLeaf:
     )
 
 
-@given(leaf_lists, st.integers(1, 5))
+@given(leaf_lists, st.integers(1, 5), st.integers(1, 4))
 def test_every_leaf_falls_in_exactly_one_batch_and_sums_agree(
-    leaves: list[PostLeaf], accounts_max: int
+    leaves: list[PostLeaf], accounts_max: int, lanes: int
 ) -> None:
-    batches = plan_batches(leaves, 5, 5 + max(1, len(leaves)), accounts_max)
+    batches = plan_batches(leaves, 5, 5 + max(1, len(leaves)), accounts_max, lanes=lanes)
     for leaf in leaves:
         assert sum(covers(batch.header, leaf) for batch in batches) == 1
     assert sum(batch.total for batch in batches) == sum(leaf.amount for leaf in leaves)
@@ -101,6 +101,11 @@ def test_every_leaf_falls_in_exactly_one_batch_and_sums_agree(
     kinds = [batch.header.kind for batch in batches]
     assert kinds == sorted(kinds), "issue before redeem before retire"
     assert len({batch.header for batch in batches}) == len(batches)
+    lane_of = {leaf.account: set[int]() for leaf in leaves}
+    for leaf in leaves:
+        lane_of[leaf.account] |= {b.lane for b in batches if covers(b.header, leaf)}
+    assert all(len(lanes_met) == 1 for lanes_met in lane_of.values()), "one lane per account"
+    assert all(0 <= batch.lane < lanes for batch in batches)
 
 
 def test_ranges_leave_no_account_out() -> None:
@@ -110,6 +115,14 @@ def test_ranges_leave_no_account_out() -> None:
     assert ranges[-1][1] == k.ACCOUNT_HIGHEST
     for (_, end), (start, _) in pairwise(ranges):
         assert int.from_bytes(end, "big") + 1 == int.from_bytes(start, "big")
+
+
+def test_lanes_share_the_largest_group_equally() -> None:
+    leaves = [a_leaf(n, account=n * n) for n in range(40)]
+    batches = plan_batches(leaves, 0, 40, 5, lanes=4)
+    assert Counter(batch.lane for batch in batches) == {0: 2, 1: 2, 2: 2, 3: 2}
+    assert {batch.account_count for batch in batches} == {5}
+    assert {batch.lane for batch in plan_batches(leaves, 0, 40, 20, lanes=4)} == {0, 1}
 
 
 def test_a_batch_never_exceeds_2040_accounts() -> None:

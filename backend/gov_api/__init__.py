@@ -5,7 +5,18 @@ from collections.abc import Callable
 from fastapi import APIRouter
 
 from backend.chain import ChainClient
-from backend.gov_api import accounts, people, records, rules, stops
+from backend.gov_api import (
+    accounts,
+    cases,
+    evidence,
+    figures,
+    partners,
+    people,
+    programmes,
+    records,
+    rules,
+    stops,
+)
 from backend.gov_api.gate import GATED, Gate
 from backend.gov_api.office import Office
 from backend.kit.services import Services
@@ -17,7 +28,12 @@ TOPICS: tuple[Callable[[Office], APIRouter], ...] = (
     people.router,
     rules.router,
     stops.router,
+    programmes.router,
+    partners.router,
+    evidence.router,
+    figures.router,
     records.router,
+    cases.router,
 )
 """One file of routes for each topic; a new one is added to this list."""
 

@@ -10,6 +10,7 @@ from fastapi.security import HTTPAuthorizationCredentials
 from backend import citizens
 from backend.kit.problems import Problem
 from backend.kit.services import Services
+from miniapp_api.appeals import add_appeals
 from miniapp_api.consents import add_consents
 from miniapp_api.once import BEARER, SIGNED_OUT
 from miniapp_api.own_data import add_own_data
@@ -30,6 +31,7 @@ def router(services: Services) -> APIRouter:
     add_rewards(door, services, who)
     add_shares(door, services, who)
     add_own_data(door, services, who)
+    add_appeals(door, services, who)
     add_parking(door, services, who)
     return door
 

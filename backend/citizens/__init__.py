@@ -1,6 +1,7 @@
 """Citizens: who they are to us, their accounts on chain, what they consented to, their logins."""
 
 from backend.citizens import (
+    access,
     answers,
     consent_text,
     identities,
@@ -33,6 +34,7 @@ __all__ = [
     "BindingCode",
     "Consent",
     "Reporter",
+    "access",
     "account_of_secret",
     "accounts_of",
     "answers",

@@ -133,5 +133,6 @@ _NAMELESS = (
        WHERE t.citizen_id = $1 AND l.ref = t.transfer_id AND s.index = l.index""",
     """DELETE FROM reward_code WHERE redemption_id IN (
            SELECT redemption_id FROM redemption WHERE citizen_id = $1)""",
+    "UPDATE case_file SET words_sealed = NULL WHERE citizen_id = $1",
     "UPDATE redemption SET code_sealed = NULL, supplier_ref = NULL WHERE citizen_id = $1",
 )

@@ -58,6 +58,9 @@ class Settings(BaseSettings):
     alipay_app_id: str | None = None
     """Its RSA keys are `alipay-app.pem` (ours, PKCS#8) and `alipay-public.pem` among the keys."""
 
+    case_days: int = Field(default=15, ge=1)
+    """Within how many days a citizen's appeal is answered."""
+
     backup_days: int = Field(default=30, ge=1)
     """How long a backup is kept: when a person was erased, the last copy is gone after this."""
 

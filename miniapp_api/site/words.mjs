@@ -50,17 +50,24 @@ export const fen = (amount) =>
   `¥${Math.trunc(amount / 100)}.${String(Math.abs(amount) % 100).padStart(2, "0")}`;
 
 const DAY = new Intl.DateTimeFormat("zh-CN", { month: "long", day: "numeric", weekday: "short" });
+const OTHER_YEAR = new Intl.DateTimeFormat("zh-CN", { dateStyle: "long" });
 
 /** A city day `YYYY-MM-DD` as 今天, 昨天 or a date. */
 export function dayName(day) {
   const today = new Date();
   const at = new Date(`${day}T00:00:00`);
   const apart = Math.round((new Date(today.toDateString()) - at) / 86_400_000);
-  return apart === 0 ? "今天" : apart === 1 ? "昨天" : DAY.format(at);
+  if (apart === 0 || apart === 1) return ["今天", "昨天"][apart];
+  return (at.getFullYear() === today.getFullYear() ? DAY : OTHER_YEAR).format(at);
 }
 
-export const moment = (instant) => new Date(instant).toLocaleString("zh-CN", {
-  month: "numeric", day: "numeric", hour: "2-digit", minute: "2-digit",
-});
+/** An instant to the minute, with its year where that is not this one. */
+export function moment(instant) {
+  const at = new Date(instant);
+  const year = at.getFullYear() === new Date().getFullYear() ? {} : { year: "numeric" };
+  return at.toLocaleString("zh-CN", {
+    ...year, month: "numeric", day: "numeric", hour: "2-digit", minute: "2-digit",
+  });
+}
 
 export const clock = (text) => text.slice(11, 16);

@@ -7,14 +7,15 @@ import {
   STATES, WAY, className, clock, dayName, number, scenarioName, weight,
 } from "../words.mjs";
 
-export function activityRow(each) {
+/** A line for an activity; below a day's heading it need not name the day. */
+export function activityRow(each, { dated = true } = {}) {
   const { activity_id: id, scenario, state, points, reduction_mg: mg, city_day: day } = each;
   const [words, look] = STATES[state];
   const line = row({
     to: `#/activity/${id}`,
     symbol: SCENARIO_ICONS[scenario] ?? "leaf",
     title: scenarioName(scenario),
-    told: each.reason_text ?? [dayName(day), clock(each.occurred_at),
+    told: each.reason_text ?? [dated ? dayName(day) : clock(each.occurred_at),
       mg === null ? null : `减排 ${weight(mg)}`].filter(Boolean).join(" · "),
     end: [points ? h("span", { class: "gain" }, `+${number(points)}`) : null, tag(words, look)],
   });
@@ -29,7 +30,7 @@ export const activitiesScreen = {
     (items) => byDay(items).map(([day, ones]) => h("section", {},
       h("p", { class: "day" }, h("span", {}, dayName(day)),
         h("span", {}, `减排 ${weight(ones.reduce((sum, one) => sum + (one.reduction_mg ?? 0), 0))}`)),
-      rows(ones.map(activityRow)))),
+      rows(ones.map((one) => activityRow(one, { dated: false }))))),
     empty("leaf", "还没有记录。授权之后，合作平台上报的每一次行为都在这里，无论是否计分。",
       h("p", {}, h("a", { class: "button", href: "#/consents/new" }, "去授权"))),
   ),
@@ -38,7 +39,7 @@ export const activitiesScreen = {
 function byDay(items) {
   const days = new Map();
   for (const one of items) days.set(one.city_day, [...(days.get(one.city_day) ?? []), one]);
-  return [...days];
+  return [...days].sort(([a], [b]) => (a < b ? 1 : -1));
 }
 
 export const activityScreen = {
@@ -98,7 +99,7 @@ const award = ({ programme_id: by, points, class: name, points_class: named, cut
 
 function way(state) {
   const names = WAY.map(([name]) => name);
-  const at = names.indexOf(state === "refused_by_chain" ? "confirmed" : state === "reversed" ? "posted" : state);
+  const at = names.indexOf({ refused_by_chain: "confirmed", reversed: "posted" }[state] ?? state);
   return h("ol", { class: "way" }, WAY.map(([, words], n) =>
     h("li", { class: n < at ? "done" : n === at ? "done now" : "" }, words)));
 }

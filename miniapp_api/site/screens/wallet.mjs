@@ -28,7 +28,7 @@ export const homeScreen = {
         shortcut("consents", "shield", "授权"),
         shortcut("redemptions", "gift", "我的兑换")),
       h("h2", {}, "最近的行为", h("a", { href: "#/activities" }, "全部")),
-      recent.length > 0 ? rows(recent.map(activityRow)) : card(empty("leaf", "还没有记录",
+      recent.length > 0 ? rows(recent.map((one) => activityRow(one))) : card(empty("leaf", "还没有记录",
         h("p", {}, h("a", { class: "button", href: "#/consents/new" }, "授权一个平台开始")))),
     ];
   },

@@ -101,6 +101,7 @@ def _walk(installation: "Installation", console: Any, json_file: Path | None) ->
     holdings = load_or_draw(papers / "city.json")
     partners = asyncio.run(founding.found(installation, holdings, show))
     holdings = load_or_draw(papers / "city.json")
+    installation.supervisor.start("panel", "panel")
     console.rule("一次地铁出行的旅程 · the tour")
     tour_from_s = time.monotonic()
     tour = _tour(installation, partners, papers, show)
@@ -109,6 +110,7 @@ def _walk(installation: "Installation", console: Any, json_file: Path | None) ->
         try:
             tour.walk()
             tour.step("forged", "整套伪造的系统签出的回执,当场识破", lambda: tour.forged(forger))
+            tour.step("panel", "政府端已开门", lambda: tour.panel(installation.panel_url))
         except StepFailed:
             show("✗", f"日志在 {settings.var / 'log'}")
         memory_mib = installation.memory_mib()
@@ -120,7 +122,7 @@ def _walk(installation: "Installation", console: Any, json_file: Path | None) ->
         "addresses": {
             "api": installation.base_url,
             "rpc": settings.chain_rpc_url,
-            "panel": None,
+            "panel": installation.panel_url,
         },
         "memory_mib": memory_mib,
         "trust": str((papers / "trust.json").resolve()),
@@ -130,7 +132,13 @@ def _walk(installation: "Installation", console: Any, json_file: Path | None) ->
     text = json.dumps(document, ensure_ascii=False, indent=1).encode()
     for path in filter(None, (papers / "sign-ins.json", json_file)):
         write_secret_file(path, text, replace=True)
-    screen.closing(console, installation.base_url, papers, papers / "sign-ins.json", tour.steps)
+    screen.closing(
+        console,
+        screen.Addresses(installation.base_url, installation.panel_url),
+        papers,
+        papers / "sign-ins.json",
+        tour.steps,
+    )
     return held
 
 

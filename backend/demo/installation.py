@@ -45,6 +45,11 @@ class Installation:
         """The API's address."""
         return f"http://{self.settings.host}:{self.settings.port}"
 
+    @property
+    def panel_url(self) -> str:
+        """The officials' panel: an origin of its own."""
+        return f"http://{self.settings.host}:{self.settings.port + 1}"
+
     def stop(self) -> None:
         """End every process, the database last."""
         self.supervisor.stop()

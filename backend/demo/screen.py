@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from rich.console import Console
 from rich.panel import Panel
@@ -10,14 +11,28 @@ from rich.table import Table
 from backend.demo.tour import Step
 
 
+class Addresses(NamedTuple):
+    """Where the doors are: the API with the pages, and the officials' panel."""
+
+    api: str
+    panel: str
+
+
 def closing(
-    console: Console, base_url: str, papers: Path, sign_ins: Path, steps: Sequence[Step]
+    console: Console,
+    addresses: Addresses,
+    papers: Path,
+    sign_ins: Path,
+    steps: Sequence[Step],
 ) -> None:
     """The closing screen: addresses, papers to check, and what to try next."""
+    base_url = addresses.api
     table = Table.grid(padding=(0, 2))
     table.add_column(style="bold")
     table.add_column()
     table.add_row("从这里开始 start here", f"{base_url}/")
+    table.add_row("网页核验 verify page", f"{base_url}/verify")
+    table.add_row("政府端 panel", addresses.panel)
     table.add_row("接口文档 API", f"{base_url}/docs")
     table.add_row("公开账目 supply", f"{base_url}/public/v1/supply")
     table.add_row("规则 rules", f"{base_url}/public/v1/rules")

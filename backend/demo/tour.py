@@ -274,6 +274,19 @@ class Tour:
             raise StepFailed(f"the forgery is not even sound in itself: {_failed_lines(believed)}")
         return self.must_fail(forgery.receipt, forgery.rpc_url)
 
+    def panel(self, address: str) -> dict[str, Any]:
+        """The officials' panel, a process of its own, shows its sign-in page."""
+        deadline_s = time.monotonic() + SETTLED_S_MAX
+        while time.monotonic() < deadline_s:
+            try:
+                answer = self.http.get(f"{address}/login")
+            except httpx.TransportError:
+                time.sleep(0.1)
+                continue
+            if answer.status_code == 200:
+                return {"address": address}
+        raise StepFailed(f"nobody opens at {address}")
+
     def must_fail(self, receipt: bytes, rpc_url: str | None = None) -> dict[str, Any]:
         """Check a bad receipt against the genuine trust file and expect ✗."""
         failed = [s.step for s in self.verify(receipt, rpc_url).steps if s.verdict == "failed"]

@@ -17,6 +17,7 @@ from backend.views.evidence_trail import (
 from backend.views.holdings import Holding, Movement, holdings_of, movements_of
 from backend.views.leaf_fields import audit_fields, enactment_fields, transfer_fields
 from backend.views.parking import income_of_citizen, spaces_of_citizen, stays_of
+from backend.views.partner_board import PartnerBoard, partner_board
 from backend.views.people import (
     PartnerCard,
     Person,
@@ -34,18 +35,9 @@ from backend.views.statements import (
     received_event,
 )
 from backend.views.supply import LANES, LedgerSupply, batches_known, ledger_supply
-from backend.views.trail import (
-    FOUND_MAX,
-    PartnerBoard,
-    Trail,
-    find_evidence,
-    partner_board,
-    trail_of,
-)
 from backend.views.workload import workload
 
 __all__ = [
-    "FOUND_MAX",
     "LANES",
     "WINDOWS_DAYS",
     "Activity",
@@ -69,7 +61,6 @@ __all__ = [
     "Person",
     "PostedRow",
     "ReceivedEvent",
-    "Trail",
     "What",
     "activities_of",
     "activity_of",
@@ -88,7 +79,6 @@ __all__ = [
     "edges",
     "effects",
     "enactment_fields",
-    "find_evidence",
     "holdings_of",
     "income_of_citizen",
     "ledger_supply",
@@ -103,7 +93,6 @@ __all__ = [
     "spaces_of_citizen",
     "states_of",
     "stays_of",
-    "trail_of",
     "transfer_fields",
     "transfer_of_activity",
     "workload",

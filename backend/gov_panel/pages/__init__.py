@@ -10,11 +10,12 @@ from backend.gov_panel.pages import (
     documents,
     drafting,
     evidence,
+    exports,
     partners,
     people,
 )
 
-PAGES = (cockpit, drafting, documents, budgets, partners, evidence, people, audit)
+PAGES = (cockpit, drafting, documents, budgets, partners, evidence, people, audit, exports)
 
 
 def register(desk: Desk) -> None:

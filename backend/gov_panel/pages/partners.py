@@ -8,7 +8,7 @@ from uuid import UUID
 
 from nicegui import ui
 
-from backend import notices, officials, partners, views
+from backend import notices, partners, views
 from backend.gov_panel.desk import Desk, Visit
 from backend.gov_panel.frame import beside, card, chip, kpi, moment, pairs, place, table
 from backend.kit.clock import city_day
@@ -107,7 +107,7 @@ def _reasons(partner_id: str, counts: Any, *, linked: bool) -> None:
     for reason, events in counts.items():
         with ui.row().style("gap:10px;align-items:baseline"):
             if linked:
-                ui.link(reason, f"/evidence?partner={partner_id}&reason={reason}")
+                ui.link(reason, f"/evidence?partner={partner_id}")
             else:
                 ui.label(reason)
             ui.label(f"{events:,} 条").classes("th-sub")
@@ -135,12 +135,7 @@ def _deliveries(visit: Visit, partner_id: str, rows: Any) -> None:
             ui.notify("请先选一条。", type="warning", position="top")
             return None
         delivery_id = UUID(listed.selected[0]["id"])
-        async with visit.services.db.transaction() as tx:
-            await notices.replay(tx, partner_id, delivery_id, visit.services.clock.now())
-            await officials.note(
-                tx, actor=by.official.official_id, act="delivery.replay", about=str(delivery_id),
-                detail={"partner_id": partner_id},
-            )  # fmt: skip
+        await keep_partners.replay(visit.services, by, partner_id, delivery_id)
         return "已重新排入发送。"
 
     ui.button(

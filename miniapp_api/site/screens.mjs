@@ -2,22 +2,24 @@
 // belongs to; `open` ones need no sign-in, `bare` ones have no bars.
 
 import { activitiesScreen, activityScreen } from "./screens/activities.mjs";
+import { appealScreen, appealsScreen, newAppealScreen } from "./screens/appeals.mjs";
 import { consentsScreen, giveConsentScreen, newConsentScreen } from "./screens/consents.mjs";
 import { signInScreen } from "./screens/entry.mjs";
 import {
   accountsScreen, devicesScreen, eraseScreen, erasedScreen, meScreen,
 } from "./screens/me.mjs";
+import { parkingScreen } from "./screens/parking.mjs";
 import {
   receiptScreen, redemptionReceiptScreen, shareScreen, sharesScreen,
 } from "./screens/receipts.mjs";
 import { redemptionScreen, redemptionsScreen, rewardsScreen } from "./screens/rewards.mjs";
 import { homeScreen, movementsScreen } from "./screens/wallet.mjs";
 
-const consents = {
-  ...consentsScreen,
-  draw: (at) => ({ new: newConsentScreen, give: giveConsentScreen }[at.parts[0]] ?? consentsScreen)
-    .draw(at),
-};
+/** A screen whose address goes on: what the next part names, else `other` if there is one. */
+const parted = (screen, named, other = screen) => ({
+  ...screen,
+  draw: (at) => (named[at.parts[0]] ?? (at.parts.length > 0 ? other : screen)).draw(at),
+});
 
 export const SCREENS = {
   "": homeScreen,
@@ -32,7 +34,9 @@ export const SCREENS = {
   redemptions: redemptionsScreen,
   redemption: redemptionScreen,
   "redemption-receipt": redemptionReceiptScreen,
-  consents,
+  consents: parted(consentsScreen, { new: newConsentScreen, give: giveConsentScreen }),
+  appeals: parted(appealsScreen, { new: newAppealScreen }, appealScreen),
+  parking: parkingScreen,
   me: meScreen,
   accounts: accountsScreen,
   devices: devicesScreen,

@@ -23,6 +23,7 @@ export const meScreen = {
       h("h2", {}, "我的数据"),
       rows(
         row({ to: "#/consents", symbol: "shield", title: "授权", told: "谁可以上报我的什么行为" }),
+        row({ to: "#/appeals", symbol: "chat", title: "申诉与更正", told: "有人工复核，到期必有答复" }),
         row({ to: "#/shares", symbol: "share", title: "我的分享", told: "查看或收回链接" }),
         row({ to: "#/accounts", symbol: "key", title: "链上账户", told: "公开账本上只有它，没有名字" })),
       h("h2", {}, "账号"),

@@ -95,13 +95,13 @@ def _chart(options: dict[str, Any], dark: bool, *, height: int) -> None:
             "textStyle": {"color": ink, "fontFamily": "Noto Sans CJK SC, sans-serif"},
             "aria": {"enabled": True},
             "animation": False,
-            **_inked(options, ink),
+            **_inked(options, ink, "#24463f" if dark else "#dde5e2"),
         },
         renderer="svg",
     ).style(f"height:{height}px;width:100%")
 
 
-def _inked(options: dict[str, Any], ink: str) -> dict[str, Any]:
+def _inked(options: dict[str, Any], ink: str, lines: str) -> dict[str, Any]:
     """The options with text dark or light enough to be read (contrast ≥ 4.5)."""
     inked = dict(options)
     for name in ("xAxis", "yAxis"):
@@ -109,6 +109,7 @@ def _inked(options: dict[str, Any], ink: str) -> dict[str, Any]:
         for axis in axes if isinstance(axes, list) else [axes] if axes else []:
             axis.setdefault("axisLabel", {})["color"] = ink
             axis.setdefault("nameTextStyle", {})["color"] = ink
+            axis.setdefault("splitLine", {}).setdefault("lineStyle", {})["color"] = lines
     if "legend" in inked:
         inked["legend"] = {**inked["legend"], "textStyle": {"color": ink}}
     for series in inked["series"]:

@@ -9,6 +9,7 @@ from uuid import UUID
 from nicegui import ui
 
 from backend import notices, partners, views
+from backend.flows import keep_partners
 from backend.gov_panel.desk import Desk, Visit
 from backend.gov_panel.frame import beside, card, chip, kpi, moment, pairs, place, table
 from backend.kit.clock import city_day

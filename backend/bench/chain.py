@@ -28,8 +28,7 @@ from backend.bench.chain_bed import (
 )
 from backend.bench.scratch import Scratch, scratch
 from backend.bench.stopwatch import quiet
-from backend.chain import chain_terms, contracts
-from backend.chain.profile import EMBEDDED
+from backend.chain import chain_terms, contracts, profile_of
 from backend.flows.post_points import PostSettings, post_points, posted_size
 from backend.kit.ids import new_id
 
@@ -41,7 +40,7 @@ SINGLES, ROUNDS, BATCH = 60, 5, 700
 LANE_ACCOUNTS, LANE_BATCH = 2_800, 350
 SLOW_ACCOUNTS, SLOW_BATCH = 800, 50
 BLOCK_S = 1
-ONE_AT_A_TIME = replace(EMBEDDED, pipelined=False)
+ONE_AT_A_TIME = replace(profile_of("embedded"), pipelined=False)
 NOW = datetime(2026, 11, 22, 4, 0, tzinfo=UTC)
 
 

@@ -30,8 +30,8 @@ from backend.chain import (
     deploy,
     open_access,
     open_keys,
+    profile_of,
 )
-from backend.chain.profile import EMBEDDED
 
 Engine = Literal["embedded", "anvil"]
 
@@ -40,6 +40,7 @@ CHAIN_ID = 20_261
 CLASS, PROGRAMME, RULE = "carbon", "bench", "bench-rule"
 CITY_DAY = 20_000
 _DAY_OPEN = 2**32 - 1
+_EMBEDDED = profile_of("embedded")
 _ANVIL = "@foundry-rs/anvil-*/bin/anvil"
 _START_S_MAX = 30
 
@@ -136,7 +137,7 @@ def anvil_path() -> Path | None:
 
 @asynccontextmanager
 async def chain_bed(
-    engine: Engine = "embedded", *, lanes: int = 1, profile: ChainProfile = EMBEDDED
+    engine: Engine = "embedded", *, lanes: int = 1, profile: ChainProfile = _EMBEDDED
 ) -> AsyncGenerator[ChainBed]:
     """Start, deploy with that many posting lanes, enact and fund; removed afterwards.
 

@@ -185,7 +185,7 @@ def worker_of(services: Services, client: ChainClient, eraser: Database) -> Work
             Job("lost-notices", steps.parking.lost, 60.0),
             Job("parking-points", steps.parking.points, 0.5),
             Job("parking-settle", steps.parking.settle, 1.0 if demo else 3_600.0),
-            Job("parking-anchor", steps.parking_anchor, settings.post_interval_s),
+            Job("parking-anchor", steps.parking_anchor, 1.0 if demo else 60.0),
         ],
         finish=steps.deliverer.finish,
         away=(*DATABASE_AWAY, NodeAway),

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from backend.chain import ChainClient, NodeAway, open_keys, profile_of, require_fit
-from backend.demo import city, offices, programme, shop
+from backend.demo import city, offices, parking, programme, shop
 from backend.demo.installation import CannotStart, Installation, Show
 from backend.flows.deploy_chain import deploy_chain
 from backend.flows.publish_trust import publish_trust
@@ -61,6 +61,8 @@ async def found(
         show("✓", "方法学与激励规则经两位审批人用各自密钥签名,已在链上生效")
         await shop.open_shop(services)
         show("✓", f"兑换商城:{len(shop.REWARDS)} 种兑换品")
+        await parking.open_car_park(services, papers.parent)
+        show("✓", f"示范停车场:{parking.SPACES} 个共享车位,价格与分账合同已生效")
         # The partners' keys are part of what strangers pin.
         await publish_trust(services.db, services.vault, services.settings, services.clock)
     return partners

@@ -15,6 +15,7 @@ from typing import Any
 
 import httpx
 
+from backend.demo import parking
 from backend.demo.city import METRO
 from backend.demo.forgery import Forger
 from backend.demo.scenes import scenes
@@ -99,6 +100,7 @@ class Tour:
         self.step("post", "积分记入链上账户", lambda: self.settled("posted"))
         self.step("redeem", "市民用积分兑换地铁票,连点两次只兑一张", self.redeem)
         self.step("scenarios", "其余场景:每种一个事件,各按自己的方法学", self.scenarios)
+        self.step("parking", "共享停车:从预约、过闸、付费到各方联签的对账单", self.parking)
         self.step("receipt", "下载回执,陌生人核验通过", self.receipt)
         self.step("tampered", "改动回执一个数字,核验当场失败", self.tampered)
 
@@ -235,6 +237,12 @@ class Tour:
         if seen["state"] in ("recorded", "refused"):
             raise StepFailed(f"{scenario} ended as {seen['state']}: {seen['reason']}")
         return f"{seen['reduction_mg'] // 1_000} g"
+
+    def parking(self) -> dict[str, Any]:
+        """A stay from reservation to a statement its party checked on chain and co-signed."""
+        operator = self.partners[parking.OPERATOR]
+        visit = parking.Visit(self.base_url, self.rpc_url, self.http, operator, self.papers)
+        return visit.walk()
 
     def receipt(self) -> dict[str, Any]:
         """Fetch the receipt and the trust file, then check the one by the other and the chain."""

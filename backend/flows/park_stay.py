@@ -173,6 +173,7 @@ async def _owe(tx: Tx, lot: Lot, placed: Sequence[Stay], calendar: Calendar, now
                     else owners[stay.space_no],
                     rail_id=rail_id,
                     amount_fen=stay.charge_fen or 0,
+                    book_day=stay.city_day or calendar.day_of(int(now.timestamp())),
                 )
                 for stay in due
             ],

@@ -21,10 +21,10 @@ LOST_AFTER = timedelta(minutes=10)
 
 
 async def receive_notices(
-    tx: Tx, rail_id: str, told: Sequence[notices.Notice], city_tz: str, now: datetime
+    tx: Tx, rail_id: str, told: Sequence[notices.Notice], now: datetime
 ) -> list[notices.Received]:
     """Judge a rail's notices, book what they pay, and name what needs a person."""
-    received = await notices.receive_notices(tx, rail_id, told, city_tz, now)
+    received = await notices.receive_notices(tx, rail_id, told, now)
     paid = await orders.orders_by_id(
         tx, [each.notice.order_id for each in received if each.outcome == "paid"]
     )
@@ -54,8 +54,6 @@ async def receive_notices(
 
 
 def _charged(order: Order) -> money.Movement:
-    if order.book_day is None:
-        raise ValueError("a paid order has a day")
     payers, frozen = chart.rail_payers(order.rail_id), chart.rail_frozen(order.rail_id)
     flows = (money.Flow(payers, frozen, order.amount_fen),)
     return money.Movement(order.order_id, "charge", order.book_day, flows)
@@ -85,20 +83,18 @@ async def pay_in_sandbox(
     return order
 
 
-async def deliver_sandbox_notices(
-    db: Database, rail: sandbox.SandboxRail, city_tz: str, now: datetime
-) -> int:
+async def deliver_sandbox_notices(db: Database, rail: sandbox.SandboxRail, now: datetime) -> int:
     """The sandbox rail tells us what it has to tell now; how many notices it sent."""
     async with db.transaction() as tx:
         due = await rail.due_notices(tx, now)
         for each in due:
             told = notices.read_notices(each.body)
-            await receive_notices(tx, rail.rail_id, told, city_tz, now)
+            await receive_notices(tx, rail.rail_id, told, now)
     return len(due)
 
 
 async def ask_for_lost(
-    db: Database, rail: sandbox.SandboxRail, city_tz: str, now: datetime, limit: int = 500
+    db: Database, rail: sandbox.SandboxRail, now: datetime, limit: int = 500
 ) -> int:
     """Ask the rail about orders that nobody was told of; what was paid is booked as if it was.
 
@@ -120,5 +116,5 @@ async def ask_for_lost(
                     )
                 )
         if found:
-            await receive_notices(tx, rail.rail_id, found, city_tz, now)
+            await receive_notices(tx, rail.rail_id, found, now)
     return len(found)

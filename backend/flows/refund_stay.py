@@ -93,8 +93,6 @@ async def _from_parties(
     From what the next payout would send it; a merchant then from its account, through the rail;
     anybody else owes it.
     """
-    if order.book_day is None:
-        raise ValueError("a settled order has a day")
     contract = await terms.contract_on(tx, order.lot_no, order.book_day)
     merchant_id = "" if contract is None else contract.merchant_id
     rows = await settling.line_amounts(tx, order.order_id)

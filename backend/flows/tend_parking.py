@@ -26,16 +26,14 @@ class ParkingWork:
         services = self.services
         if services.settings.profile == "production":
             return 0
-        city_tz, now = services.settings.city_tz, services.clock.now()
-        return await deliver_sandbox_notices(services.db, self.rail, city_tz, now)
+        return await deliver_sandbox_notices(services.db, self.rail, services.clock.now())
 
     async def lost(self) -> int:
         """Ask for notices that never came, and call reservations missed whose time is over."""
         services = self.services
-        city_tz, now = services.settings.city_tz, services.clock.now()
-        found = 0
+        found, now = 0, services.clock.now()
         if services.settings.profile != "production":
-            found = await ask_for_lost(services.db, self.rail, city_tz, now)
+            found = await ask_for_lost(services.db, self.rail, now)
         return found + await miss_reservations(services.db, now)
 
     async def points(self) -> int:

@@ -175,9 +175,7 @@ class _Party:
             raise Problem(403, "not-a-rail", "该合作平台不是支付渠道。", partner_id=rail_id)
         told = notices.read_notices(signed.sent)
         async with services.db.transaction() as tx:
-            received = await receive_notices(
-                tx, rail_id, told, services.settings.city_tz, services.clock.now()
-            )
+            received = await receive_notices(tx, rail_id, told, services.clock.now())
         return {
             "notices": [
                 {"notice_id": one.notice.notice_id, "outcome": one.outcome} for one in received

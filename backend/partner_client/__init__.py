@@ -9,6 +9,11 @@ from backend.partner_client.credentials import Credentials, Subject, read_creden
 from backend.partner_client.door import PartnerDoor, UploadRefused
 from backend.partner_client.events import Shift
 from backend.partner_client.mapping import Mapping, MappingError, mapping_of, read_mapping
+from backend.partner_client.parking import (
+    ParkingCheck,
+    check_parking_statement,
+    sign_parking_statement,
+)
 from backend.partner_client.proposing import propose
 from backend.partner_client.report import Report
 from backend.partner_client.rows import Prepared, Progress, prepare
@@ -29,6 +34,7 @@ __all__ = [
     "Mapping",
     "MappingError",
     "Own",
+    "ParkingCheck",
     "PartnerDoor",
     "Prepared",
     "Progress",
@@ -38,6 +44,7 @@ __all__ = [
     "Subject",
     "UploadRefused",
     "check_events",
+    "check_parking_statement",
     "check_statement",
     "cosign_statement",
     "mapping_of",
@@ -49,4 +56,5 @@ __all__ = [
     "read_events",
     "read_mapping",
     "send_file",
+    "sign_parking_statement",
 ]

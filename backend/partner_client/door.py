@@ -82,6 +82,15 @@ class PartnerDoor:
         answer = self._call("POST", "/bindings", str(ids.new_id()), body, headers)
         return str(answer["binding_token"])
 
+    def ask(self, method: str, path: str, document: object = None) -> dict[str, Any]:
+        """Any other route of the door: `path` below the partner's own, `document` as its body.
+
+        Raises UploadRefused and httpx.TransportError as `send_events`.
+        """
+        body = b"" if document is None else canonical.dumps(document)
+        headers = {} if document is None else {"content-type": "application/json"}
+        return self._call(method, path, str(ids.new_id()), body, headers)
+
     def _call(
         self, method: str, path: str, message_id: str, body: bytes, headers: dict[str, str]
     ) -> dict[str, Any]:

@@ -64,7 +64,7 @@ class MoneyTransferRow(SQLModel, table=True):
 
 
 class PaymentOrderRow(SQLModel, table=True):
-    """What is owed for a stay, and whether it was paid; `book_day` is the day of its statement."""
+    """What is owed for a stay that ended on `book_day`, the day of its statement."""
 
     __tablename__ = "payment_order"  # pyright: ignore[reportAssignmentType]
     __table_args__ = (
@@ -97,7 +97,7 @@ class PaymentOrderRow(SQLModel, table=True):
     rail_ref: str | None = Field(default=None, sa_column=_text(nullable=True))
     created_at: datetime = Field(sa_column=_instant())
     paid_at: datetime | None = Field(default=None, sa_column=_instant(nullable=True))
-    book_day: date | None = Field(default=None, sa_column=Column(Date))
+    book_day: date
     settled_part: int | None = None
     refunded_fen: int = Field(sa_column=_fen_zero())
 

@@ -7,7 +7,7 @@ from uuid import UUID
 
 import msgspec
 
-from backend.kit.clock import city_day, instant_of
+from backend.kit.clock import instant_of
 from backend.kit.db import Tx
 from backend.kit.problems import Problem
 from backend.kit.sm import sm3
@@ -62,7 +62,7 @@ def read_notices(body: bytes) -> list[Notice]:
 
 
 async def receive_notices(
-    tx: Tx, rail_id: str, notices: Sequence[Notice], city_tz: str, now: datetime
+    tx: Tx, rail_id: str, notices: Sequence[Notice], now: datetime
 ) -> list[Received]:
     """Judge notices and mark what they pay; the same again changes nothing."""
     rows = await tx.fetch(
@@ -100,8 +100,7 @@ async def receive_notices(
         else:
             paid_ref[notice.order_id] = notice.rail_ref
             paid_at = instant_of(notice.paid_at)
-            day = city_day(paid_at, city_tz)
-            payments.append(Payment(notice.order_id, notice.rail_ref, paid_at, day))
+            payments.append(Payment(notice.order_id, notice.rail_ref, paid_at))
         received.append(Received(notice, outcome))
         fresh.append(
             (

@@ -20,11 +20,15 @@ class OrderDraft(NamedTuple):
     owner_id: str | None
     rail_id: str
     amount_fen: int
+    book_day: date
 
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What is owed for a stay. `settled_part` is set once it stands in a statement."""
+    """What is owed for a stay that ended on `book_day`, the day of its statement.
+
+    `settled_part` is set once it stands there.
+    """
 
     order_id: UUID
     stay_id: UUID
@@ -37,18 +41,17 @@ class Order:
     rail_ref: str | None
     created_at: datetime
     paid_at: datetime | None
-    book_day: date | None
+    book_day: date
     settled_part: int | None
     refunded_fen: int
 
 
 class Payment(NamedTuple):
-    """A rail's word that an order was paid; `book_day` is the city_day of `paid_at`."""
+    """A rail's word that an order was paid."""
 
     order_id: UUID
     rail_ref: str
     paid_at: datetime
-    book_day: date
 
 
 async def put_orders(tx: Tx, drafts: Sequence[OrderDraft], now: datetime) -> None:
@@ -56,11 +59,12 @@ async def put_orders(tx: Tx, drafts: Sequence[OrderDraft], now: datetime) -> Non
     if drafts:
         await tx.execute(
             """INSERT INTO payment_order (order_id, stay_id, lot_no, citizen_id, owner_id, rail_id,
-                                          amount_fen, state, created_at)
-               SELECT *, 'open', $8::timestamptz FROM unnest($1::uuid[], $2::uuid[], $3::bigint[],
-                   $4::uuid[], $5::text[], $6::text[], $7::bigint[])
+                                          amount_fen, book_day, state, created_at)
+               SELECT *, 'open', $9::timestamptz FROM unnest($1::uuid[], $2::uuid[], $3::bigint[],
+                   $4::uuid[], $5::text[], $6::text[], $7::bigint[], $8::date[])
                ON CONFLICT (order_id) DO UPDATE
-               SET amount_fen = excluded.amount_fen, owner_id = excluded.owner_id, state = 'open'
+               SET amount_fen = excluded.amount_fen, owner_id = excluded.owner_id,
+                   book_day = excluded.book_day, state = 'open'
                WHERE payment_order.state <> 'paid'""",
             [d.order_id for d in drafts],
             [d.stay_id for d in drafts],
@@ -69,6 +73,7 @@ async def put_orders(tx: Tx, drafts: Sequence[OrderDraft], now: datetime) -> Non
             [d.owner_id for d in drafts],
             [d.rail_id for d in drafts],
             [d.amount_fen for d in drafts],
+            [d.book_day for d in drafts],
             now,
         )
 
@@ -114,14 +119,13 @@ async def mark_paid(tx: Tx, payments: Sequence[Payment]) -> None:
     """Note that orders were paid; the caller holds them and knows that they are open."""
     await tx.execute(
         """UPDATE payment_order AS o
-           SET state = 'paid', rail_ref = p.rail_ref, paid_at = p.paid_at, book_day = p.book_day
-           FROM unnest($1::uuid[], $2::text[], $3::timestamptz[], $4::date[])
-                AS p (order_id, rail_ref, paid_at, book_day)
+           SET state = 'paid', rail_ref = p.rail_ref, paid_at = p.paid_at
+           FROM unnest($1::uuid[], $2::text[], $3::timestamptz[])
+                AS p (order_id, rail_ref, paid_at)
            WHERE o.order_id = p.order_id AND o.state <> 'paid'""",
         [p.order_id for p in payments],
         [p.rail_ref for p in payments],
         [p.paid_at for p in payments],
-        [p.book_day for p in payments],
     )
 
 

@@ -35,7 +35,7 @@ CREATE TABLE payment_order (
     rail_ref text,
     created_at timestamptz NOT NULL,
     paid_at timestamptz,
-    book_day date,
+    book_day date NOT NULL,
     settled_part integer,
     refunded_fen bigint NOT NULL DEFAULT 0,
     CHECK ((state = 'paid') = (paid_at IS NOT NULL)),

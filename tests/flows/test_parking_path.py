@@ -45,7 +45,7 @@ async def paid_stay(world: ParkingWorld) -> None:
     (stay,) = await world.rows("SELECT * FROM stay")
     async with world.db.transaction() as tx:
         await pay_in_sandbox(tx, RAIL, world.driver, stay["stay_id"], world.clock.now())
-    assert await deliver_sandbox_notices(world.db, RAIL, "Asia/Shanghai", world.clock.now()) == 1
+    assert await deliver_sandbox_notices(world.db, RAIL, world.clock.now()) == 1
 
 
 async def test_a_stay_from_reservation_to_statements(world: ParkingWorld):

@@ -24,6 +24,8 @@ COMMANDS = {
     "migrate": "migrate",
     "network": "network",
     "node": "node",
+    "officials": "officials",
+    "parking": "parking",
     "panel": "panel",
     "recompute": "recompute",
     "reconcile": "reconcile",

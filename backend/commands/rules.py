@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from backend.commands.stopping import add_stop
+
 if TYPE_CHECKING:
     from backend.chain import ChainClient
     from backend.flows.government_lane import Government
@@ -66,6 +68,7 @@ def _commands(usual: What) -> typer.Typer:
         """One version in plain words, with its digest and approvers."""
         run(lambda tools: _show(tools, _what(what), name, version))
 
+    add_stop(group, usual)
     if usual == "rule":
         _add_funding(group)
     else:

@@ -119,3 +119,34 @@ def test_partners_keys_over_time(run: Run, tmp_path: Path) -> None:
         ("webhook", "v1s2", "h3"): False,
     }
     assert (tmp_path / "h1.key").read_text("ascii").strip() not in run("keys", "list").output
+
+
+def test_two_administrators_found_the_offices_and_two_approvers_stop_a_rule(
+    run: Run, tmp_path: Path
+) -> None:
+    for user, role in (("sys", "system_admin"), ("sec", "security_admin")):
+        found = ("officials", "found", user, "--name", user, "--role", role)
+        assert "激活码" in run(*found).output
+    third = ("officials", "found", "more", "--name", "多", "--role", "system_admin")
+    assert "already-founded" in run(*third, code=1).output
+    assert "sys\tsys\t系统管理员" in run("officials", "list").output
+
+    keys = {name: tmp_path / f"{name}.json" for name in ("wang", "zhao")}
+    for name, key in keys.items():
+        run("keys", "new", "official", name, "--name", name, "--out", key)
+    rule = json.loads(incentive.shipped_rules()["metro-points", 1])
+    text = tmp_path / "rule.json"
+    text.write_text(json.dumps(rule, ensure_ascii=False), encoding="utf-8")
+    given = ("--name", "绿色出行", "--class", rule["class"], "--from", "2026-01-01")
+    run("rules", "programme", rule["programme"], *given)
+    run("rules", "draft", text)
+    sign = {name: ("--official", name, "--key", key) for name, key in keys.items()}
+    stop = ("rules", "stop", "metro-points", "1")
+    assert "wrong-state" in run(*stop, *sign["wang"], "--reason", "x", code=1).output
+    for mine in sign.values():
+        run("rules", "approve", "metro-points", "1", *mine)
+    assert "reason-missing" in run(*stop, *sign["wang"], code=1).output
+    assert "还需另一位" in run(*stop, *sign["wang"], "--reason", "数据异常").output
+    assert "还需另一位" in run(*stop, *sign["wang"]).output
+    assert "起停用:数据异常" in run(*stop, *sign["zhao"]).output
+    assert "\tstopped\t" in run("rules", "list").output

@@ -20,18 +20,16 @@ from backend.kit.db import Tx
 
 @dataclass(slots=True)
 class Beside:
-    """What stands beside the rules of a batch."""
+    """What stands beside the rules of a batch; `excludes` tells whether it may exclude anything."""
 
     conditions: Conditions
     city_tz: str
+    excludes: bool
     recorded: dict[UUID, date] = field(default_factory=dict[UUID, date])
-
-    def __bool__(self) -> bool:
-        return bool(self.conditions)
 
     async def meet(self, tx: Tx, rows: Sequence[EvidenceRow], people: Iterable[UUID]) -> None:
         """Learn about people, who are locked, and when their events were recorded."""
-        if not self:
+        if not self.excludes:
             return
         await self.conditions.meet(tx, people)
         for row in await tx.fetch(
@@ -61,16 +59,23 @@ class Beside:
         }
         return {**spans, **self.conditions.standing(rule, budget, row.citizen_id)}
 
+    async def stand(self, tx: Tx, rules: Iterable[Rule], people: Iterable[UUID]) -> None:
+        """Open the lines and read the budgets that these rules ask for."""
+        asked = {rule.digest: rule for rule in rules if rule.needs.history}
+        if asked:
+            await self.conditions.open(tx, asked.values(), people)
+
     def join(self, programme_id: str, citizen_id: UUID) -> None:
         """Give a person the next number, with the award being made; only where a rule asks."""
-        line = self.conditions.lines.get(programme_id)
-        if line is not None:
-            line.join(citizen_id)
+        lines = self.conditions.lines
+        if lines and programme_id in lines:
+            lines[programme_id].join(citizen_id)
 
 
 async def open_conditions(tx: Tx, city_tz: str) -> Beside:
     """What stands beside all rules."""
-    return Beside(await incentive.conditions(tx), city_tz)
+    found = await incentive.conditions(tx)
+    return Beside(found, city_tz, excludes=bool(found))
 
 
 async def postpone(

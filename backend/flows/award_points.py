@@ -221,8 +221,7 @@ async def _award_rows(tx: Tx, turn: _Turn, rows: Sequence[EvidenceRow]) -> _Deci
         tx, {_budget(q.row, rule) for q in quantified for rule, _ in q.rules}, exact=turn.exact
     )
     people = {row.citizen_id for row in rows}
-    asked = {rule.rule.digest: rule.rule for q in quantified for rule, _ in q.rules}
-    await beside.conditions.open(tx, asked.values(), people)
+    await beside.stand(tx, (rule.rule for q in quantified for rule, _ in q.rules), people)
     if chains:
         earlier = (before for event_id in event_ids for before in chains.before(event_id))
         people |= await evidence.people_of(tx, earlier)
@@ -341,7 +340,7 @@ def _award_one(
 ) -> str | None:
     """Apply one programme's rule to one event; the reason if it pays nothing because of it."""
     row, rule = q.row, in_force.rule
-    excluded = beside.refusal(row, rule.programme) if beside else None
+    excluded = beside.refusal(row, rule.programme) if beside.excludes else None
     if excluded is not None:
         return excluded
     data = row.data or {}
@@ -365,7 +364,8 @@ def _award_one(
         if refusal is not None:
             return refusal
     use.count(book, amount, paid.rows)
-    beside.join(rule.programme, row.citizen_id)
+    if rule.needs.history:
+        beside.join(rule.programme, row.citizen_id)
     award_id, transfer_id = next(ids), next(ids)
     decided.awards.append(
         Award(
@@ -392,21 +392,25 @@ def _award_one(
         )
     )
     if amount:
-        expiry_months = in_force.programme.expiry_months
-        decided.points.append(
-            ledger.PointAward(
-                transfer_id=transfer_id,
-                citizen_id=row.citizen_id,
-                points_class=rule.points_class,
-                amount=amount,
-                programme_id=rule.programme,
-                rule_id=rule.id,
-                rule_version=rule.version,
-                city_day=row.city_day,
-                expiry_month=ledger.expiry_month_of(row.city_day, expiry_months),
-            )
-        )
+        decided.points.append(_point_award(row, in_force, transfer_id, amount))
     return None
+
+
+def _point_award(
+    row: EvidenceRow, in_force: RuleInForce, transfer_id: UUID, amount: int
+) -> ledger.PointAward:
+    rule = in_force.rule
+    return ledger.PointAward(
+        transfer_id=transfer_id,
+        citizen_id=row.citizen_id,
+        points_class=rule.points_class,
+        amount=amount,
+        programme_id=rule.programme,
+        rule_id=rule.id,
+        rule_version=rule.version,
+        city_day=row.city_day,
+        expiry_month=ledger.expiry_month_of(row.city_day, in_force.programme.expiry_months),
+    )
 
 
 async def _write(

@@ -118,10 +118,9 @@ def period_on(name: str, on: Occasion) -> str | None:
 
 def counted(name: str, amount: int) -> int:
     """What one award adds to the named counter."""
-    what = name.partition("_")[0]
-    if what == "points":
+    if name.startswith("points"):
         return amount
-    return int(what == "awards" or amount > 0)
+    return 1 if amount or name.startswith("awards") else 0
 
 
 def _months_back(day: date, months: int) -> tuple[int, int]:

@@ -81,15 +81,16 @@ class Desk:
         async with services.db.transaction() as tx:
             return await officials.access.session_of(tx, token, services.clock.now())
 
-    async def still(self, token: str, act: str) -> Session:
-        """The session as it stands now, if it may do the act.
+    async def still(self, token: str, act: str | None) -> Session:
+        """The session as it stands now, if it may do the act; None is one's own account.
 
         An open page outlives a sign-out, so every act asks again. Raises Problem 401, 403.
         """
         session = await self._session(token)
         if session is None:
             raise SIGNED_OUT
-        officials.refuse_unless_may(session.official.roles, act)
+        if act is not None:
+            officials.refuse_unless_may(session.official.roles, act)
         return session
 
 
@@ -112,7 +113,7 @@ class Visit:
         return officials.may(self.session.official.roles, act)
 
     def doing(
-        self, act: str, work: Callable[[Session], Awaitable[str | None]]
+        self, act: str | None, work: Callable[[Session], Awaitable[str | None]]
     ) -> Callable[[], Awaitable[None]]:
         """A handler that does `work` if the session may, and tells how it ended.
 

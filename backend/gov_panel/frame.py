@@ -48,7 +48,12 @@ MENU = (
 Build = Callable[[Visit], Awaitable[None]]
 
 
-def place(desk: Desk, path: str, title: str, act: str) -> Callable[[Build], Build]:
+def account_page(desk: Desk, path: str, title: str) -> Callable[[Build], Build]:
+    """Serve a page at `path` to everyone who is signed in."""
+    return place(desk, path, title, None)
+
+
+def place(desk: Desk, path: str, title: str, act: str | None) -> Callable[[Build], Build]:
     """Serve a page at `path` to officials who may do `act`; others are told so."""
 
     def register(build: Build) -> Build:
@@ -62,7 +67,7 @@ def place(desk: Desk, path: str, title: str, act: str) -> Callable[[Build], Buil
             if visit is None:
                 return RedirectResponse("/login", 303)
             with await _framed(visit, path, title):
-                if not visit.may(act):
+                if act is not None and not visit.may(act):
                     failed("您的角色不能查看此页。如需权限,请联系系统管理员。", icon="lock")
                     return None
                 try:
@@ -100,7 +105,7 @@ async def _framed(visit: Visit, path: str, title: str) -> Any:
         await chain_strip(visit)
         ui.space()
         names = "、".join(TITLES[role] for role in official.roles)
-        ui.label(f"{official.name} · {names}").classes("th-sub")
+        ui.link(f"{official.name} · {names}", "/me").classes("th-sub")
         with ui.element("form").props('method="post" action="/logout"'):
             ui.button("退出", icon="logout").props("flat dense type=submit color=primary")
     column = ui.column().classes("w-full").style("gap:20px;width:100%")

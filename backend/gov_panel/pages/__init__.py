@@ -6,16 +6,30 @@ from backend.gov_panel.desk import Desk
 from backend.gov_panel.pages import (
     audit,
     budgets,
+    cases,
     cockpit,
     documents,
     drafting,
     evidence,
     exports,
+    own_account,
     partners,
     people,
 )
 
-PAGES = (cockpit, drafting, documents, budgets, partners, evidence, people, audit, exports)
+PAGES = (
+    cockpit,
+    drafting,
+    documents,
+    budgets,
+    partners,
+    evidence,
+    cases,
+    people,
+    audit,
+    exports,
+    own_account,
+)
 
 
 def register(desk: Desk) -> None:

@@ -10,11 +10,13 @@ from fastapi import Request
 from nicegui import ui
 
 from backend import methodology, proof, views
+from backend.flows import decide_case
 from backend.flows.issue_receipt import issue_receipt
 from backend.flows.node_reader import open_node
 from backend.flows.trace_evidence import TraceStep, trace_evidence
 from backend.flows.verify_receipt import check_receipt
 from backend.gov_panel.desk import Desk, Visit
+from backend.gov_panel.dialogs import ask
 from backend.gov_panel.frame import card, chip, moment, pairs, place, table
 from backend.gov_panel.pages.cockpit import kilograms
 from backend.kit.problems import Problem
@@ -53,7 +55,8 @@ STEPS = {
 }
 FACTS = {
     "partner": "合作方", "source": "来源", "event_id": "事件编号", "scenario": "场景",
-    "time": "发生时间(原文)", "city_day": "行为日", "origin": "来源类型", "evidence_level": "证据等级",
+    "time": "发生时间(原文)", "city_day": "行为日", "origin": "来源类型",
+    "evidence_level": "证据等级",
     "digest": "事件摘要(SM3)", "data": "上报数据", "state": "状态", "reason": "原因",
     "reduction_mg": "减排量(mg CO₂e)", "programme": "激励活动", "class": "积分类别",
     "points": "实得积分", "points_before_caps": "应得积分", "cut_by": "受限于", "method": "方法",
@@ -85,6 +88,8 @@ def register(desk: Desk) -> None:
         async with visit.services.db.transaction(readonly=True) as tx:
             awards = await views.awards_on(tx, evidence_id)
         given = [award.transfer_id for award in awards if award.transfer_id is not None]
+        if given and visit.may("cases.clawback"):
+            _clawing_back(visit, given[0])
         if given and any(step.step == "confirmed" and step.verdict == "ok" for step in steps):
             _live_check(visit, given[0])
 
@@ -163,6 +168,14 @@ def _shown(value: Any) -> str:
     if isinstance(value, list):
         return "、".join(_shown(each) for each in value) or "—"
     return "—" if value is None else str(value)
+
+
+def _clawing_back(visit: Visit, transfer_id: UUID) -> None:
+    async def ask_for(by: Session, reason: str) -> str:
+        await decide_case.ask_clawback(visit.services, by, transfer_id, reason)
+        return "追回申请已提出,须由另一位审批人同意。"
+
+    ask(visit, "申请追回这笔积分", "理由(市民可见)", "cases.clawback", ask_for, lambda: None)
 
 
 def _live_check(visit: Visit, transfer_id: UUID) -> None:

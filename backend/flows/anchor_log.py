@@ -81,9 +81,9 @@ async def _prepare_anchor(db: Database, access: ChainAccess, now: datetime) -> b
         if await _under_way(tx):
             return False
         newest = await proof.latest_checkpoint(tx)
+        await _refuse_fork(tx, anchored, prev_root)
         if newest is None or newest.size <= anchored:
             return False
-        await _refuse_fork(tx, anchored, prev_root)
         stored = await prepare(
             tx,
             access.keys.anchor,

@@ -25,6 +25,7 @@ from backend.chain import (
     batches,
     chain_terms,
     contracts,
+    keys,
     paused,
     prepare,
 )
@@ -305,6 +306,11 @@ def _landed_at(access: ChainAccess):
         posted = contracts.read_batch(
             await client.call(access.points, contracts.batch_call(bytes.fromhex(row.ref)))
         )
-        return None if posted is None else posted.block
+        if posted is None:
+            return None
+        _, content = contracts.read_post_input(keys.read_transaction(row.raw).data)
+        # Other points under our id: our log has forked from the one that was posted, as after
+        # restoring an old database. Sent again, it is refused for all to see.
+        return posted.block if posted.content == contracts.content_hash(content)[:20] else None
 
     return landed_at

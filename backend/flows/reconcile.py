@@ -86,6 +86,8 @@ async def reconcile(db: Database, access: ChainAccess) -> Reconciliation:
     report = snapshot.report
     if not historical or not snapshot.cut_open:
         report.block = max(report.block, newest)
+    if report.block > newest:
+        report.block = await _reached(access, report)
     slots = await _read_slots(access, sorted(snapshot.posted), report.block)
     classes = sorted({*report.ledger_points, *(class_ for class_, _ in snapshot.posted)})
     totals = await _read_class_totals(access, classes, report.block)
@@ -96,6 +98,17 @@ async def reconcile(db: Database, access: ChainAccess) -> Reconciliation:
         _compare_totals(report, snapshot.posted, totals)
     await _compare_roots(report, access, snapshot.anchored_root)
     return report
+
+
+async def _reached(access: ChainAccess, report: Reconciliation) -> int:
+    """The block to compare at: a chain that ends before our last post lost what was final."""
+    newest = await access.client.final_block_number()
+    if newest < report.block:
+        ours = f"our last post is in block {report.block}"
+        report.differences.append(
+            Difference("chain", access.client.url, ours, f"the chain ends with block {newest}")
+        )
+    return min(newest, report.block)
 
 
 def _growth(before: _Snapshot, after: _Snapshot) -> Sums:

@@ -240,6 +240,36 @@ async def test_a_drafter_cannot_approve(offices: Offices) -> None:
     assert await offices.refused(drafter, f"{RULE}/approve", sign) == "own-draft"
 
 
+async def test_the_chain_follows_who_may_approve(offices: Offices) -> None:
+    """A reset, a suspension and a role taken away end the right to sign on chain as well."""
+    first, second = offices.admins
+    async with offices.city.db.transaction() as tx:
+        place = await tx.fetchval("SELECT address FROM deployment WHERE name = 'RuleRegistry'")
+    addresses = {
+        desk.user: (await desk.get("/me"))["address"] for desk in (offices.first, offices.second)
+    }
+
+    async def seated(user: str) -> bool:
+        call = contracts.selector("isApprover(address)") + bytes(12)
+        async with ChainClient(offices.node.url) as client:
+            answer = await client.call(place, call + bytes.fromhex(addresses[user][2:]))
+        return bool(int.from_bytes(answer))
+
+    for user, acts in (
+        ("wang", ("suspend", "restore", "reset")),
+        ("zhao", ("revoke", "grant")),
+    ):
+        for act in acts:
+            assert await seated(user) == (act in ("suspend", "reset", "revoke"))
+            change = {"act": act, "user": user, "reason": "x"}
+            if act in ("revoke", "grant"):
+                change["role"] = "approver"
+            asked = await first.post("/requests", change, status=201)
+            await second.post(f"/requests/{asked['request_id']}/confirm")
+    assert not await seated("wang")
+    assert await seated("zhao")
+
+
 async def test_a_hand_in_the_others_account_makes_two_signatures_one(offices: Offices) -> None:
     async with offices.city.db.transaction() as tx:
         await tx.execute(

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from fastapi import APIRouter
@@ -9,6 +10,8 @@ from pydantic import BaseModel, Field
 
 from backend import incentive, views
 from backend.chain import ChainClient, NodeAway, RpcError, contracts
+from backend.incentive import BudgetState
+from backend.kit.db import Tx
 from backend.kit.openapi import Refusal, refusals
 from backend.kit.problems import Problem
 from backend.kit.services import Services
@@ -52,6 +55,7 @@ class Budget(BaseModel):
     """An envelope of a programme and what was issued from it, in whole points."""
 
     programme_id: str
+    name: str
     period: str
     envelope: int
     issued: int
@@ -105,10 +109,12 @@ def add_circulation(public: APIRouter, services: Services, current: CurrentSuppl
     async def budgets() -> BudgetPage:  # pyright: ignore[reportUnusedFunction]
         async with services.db.transaction(readonly=True) as tx:
             found = await incentive.budgets(tx)
+            names = await programme_names(tx, found)
         return BudgetPage(
             items=[
                 Budget(
                     programme_id=each.programme_id,
+                    name=names[each.programme_id],
                     period=each.period,
                     envelope=each.envelope,
                     issued=each.issued,
@@ -118,6 +124,15 @@ def add_circulation(public: APIRouter, services: Services, current: CurrentSuppl
                 for each in found
             ]
         )
+
+
+async def programme_names(tx: Tx, found: Sequence[BudgetState]) -> dict[str, str]:
+    """What people call the programmes of these budgets."""
+    names: dict[str, str] = {}
+    for each in found:
+        known = await incentive.programme_of(tx, each.programme_id)
+        names[each.programme_id] = each.programme_id if known is None else known.name
+    return names
 
 
 async def _supply(services: Services, client: ChainClient) -> list[Supply]:

@@ -10,7 +10,7 @@ from backend import incentive, proof, views
 from backend.incentive import BudgetState
 from backend.kit.problems import Problem
 from backend.kit.services import Services
-from backend.public_api.circulation import CurrentSupply, Supply
+from backend.public_api.circulation import CurrentSupply, Supply, programme_names
 from backend.public_api.layout import bar, page, table, text
 from backend.public_api.reference import reference_page
 
@@ -42,11 +42,7 @@ def add_pages(door: APIRouter, services: Services, supply: CurrentSupply) -> Non
             at = await views.edges(tx)
             head = await proof.latest_checkpoint(tx)
             budgets = await incentive.budgets(tx)
-            names = {
-                each.programme_id: known.name
-                for each in budgets
-                if (known := await incentive.programme_of(tx, each.programme_id)) is not None
-            }
+            names = await programme_names(tx, budgets)
             people = await tx.fetchval("SELECT count(*) FROM citizen WHERE erased_at IS NULL")
         figures = {
             "已发放积分": sum(each.issued for each in budgets),
@@ -129,7 +125,7 @@ def _budgets(budgets: Sequence[BudgetState], names: Mapping[str, str]) -> str:
         return ""
     rows = [
         (
-            text(names.get(each.programme_id, each.programme_id)),
+            text(names[each.programme_id]),
             f'<span class="key">{"总额" if each.period == "total" else text(each.period)}</span>',
             bar(each.issued, each.envelope),
             f"{each.issued:,}",

@@ -104,6 +104,14 @@ export const bytesOf = async (path) =>
 export const publicly = async (path) =>
   (await answered("GET", `/public/v1${path}`)).json();
 
+let programmes = null;
+
+/** What people call each programme, by id. */
+export async function programmeNames() {
+  programmes ??= (await publicly("/budgets")).items;
+  return new Map(programmes.map(({ programme_id: id, name }) => [id, name]));
+}
+
 export async function trustFile() {
   const answer = await answered("GET", "/public/v1/trust");
   return new Uint8Array(await answer.arrayBuffer());

@@ -85,8 +85,7 @@ function drawBar(screen, { name }) {
 
 async function countNotices() {
   try {
-    const { items } = await get("/notices?limit=20");
-    const unread = items.filter(({ read_at: at }) => at === null).length;
+    const { unread } = await get("/notices?limit=1");
     if (unread > 0) byId("bell")?.append(h("span", { class: "count" }, String(unread)));
   } catch (error) {
     if (!(error instanceof Refused)) complain(error);

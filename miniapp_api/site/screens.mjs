@@ -8,6 +8,7 @@ import { signInScreen } from "./screens/entry.mjs";
 import {
   accountsScreen, devicesScreen, eraseScreen, erasedScreen, meScreen,
 } from "./screens/me.mjs";
+import { accessesScreen, noticesScreen, settingsScreen } from "./screens/notices.mjs";
 import { parkingScreen } from "./screens/parking.mjs";
 import {
   receiptScreen, redemptionReceiptScreen, shareScreen, sharesScreen,
@@ -37,6 +38,9 @@ export const SCREENS = {
   consents: parted(consentsScreen, { new: newConsentScreen, give: giveConsentScreen }),
   appeals: parted(appealsScreen, { new: newAppealScreen }, appealScreen),
   parking: parkingScreen,
+  notices: noticesScreen,
+  settings: settingsScreen,
+  accesses: accessesScreen,
   me: meScreen,
   accounts: accountsScreen,
   devices: devicesScreen,

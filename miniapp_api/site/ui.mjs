@@ -143,7 +143,7 @@ export async function paged(load, draw, none) {
   async function next(cursor) {
     const { items, next_cursor: after } = await load(cursor);
     if (cursor === null && items.length === 0) place.append(none);
-    place.append(...draw(items));
+    if (items.length > 0) place.append(...draw(items));
     more.replaceChildren(...(after ? [act("更早的", () => next(after), { plain: true })] : []));
   }
   await next(null);

@@ -1,7 +1,7 @@
 // Every reported activity: what came of it, or why nothing did, and what to do.
 
 import { h } from "/verify/dom.mjs";
-import { get, publicly } from "../api.mjs";
+import { get, programmeNames, publicly } from "../api.mjs";
 import { SCENARIO_ICONS, card, empty, paged, query, row, rows, tag } from "../ui.mjs";
 import {
   STATES, WAY, className, clock, dayName, number, scenarioName, weight,
@@ -45,8 +45,8 @@ function byDay(items) {
 export const activityScreen = {
   title: "行为详情", tab: "activities",
   async draw({ parts: [id] }) {
-    const [one, { items: partners }] = await Promise.all([
-      get(`/activities/${encodeURIComponent(id)}`), publicly("/partners"),
+    const [one, { items: partners }, programmes] = await Promise.all([
+      get(`/activities/${encodeURIComponent(id)}`), publicly("/partners"), programmeNames(),
     ]);
     const partner = partners.find(({ partner_id: known }) => known === one.partner_id);
     const proven = ["confirmed", "posted", "reversed"].includes(one.state) && one.points > 0;
@@ -60,7 +60,7 @@ export const activityScreen = {
         ["减排量", one.reduction_mg === null ? "未核算" : weight(one.reduction_mg)],
         ["事件编号", one.event_id],
       ].map(([term, told]) => [h("dt", {}, term), h("dd", {}, told)]))),
-      one.awards.length > 0 ? [h("h2", {}, "积分从哪里来"), rows(one.awards.map(award))] : null,
+      one.awards.length > 0 ? [h("h2", {}, "积分从哪里来"), rows(one.awards.map((each) => award(each, programmes)))] : null,
       one.state === "refused" ? null : [h("h2", {}, "走到哪一步"), card(way(one.state))],
       h("h2", {}, "接下来"),
       rows(
@@ -92,8 +92,9 @@ function why({ reason_text: reason, next_step: next, method_note: note, stands_i
     other ? h("p", {}, h("a", { href: `#/activity/${other.activity_id}` }, "看计入的那一次")) : null);
 }
 
-const award = ({ programme_id: by, points, class: name, points_class: named, cut_by: cut, state }) => row({
-  symbol: "leaf", title: by, told: cut ? `已达“${cut}”，超出部分不计` : className(name ?? named),
+const award = ({ programme_id: by, points, class: name, cut_by: cut, state }, programmes) => row({
+  symbol: "leaf", title: programmes.get(by) ?? by,
+  told: cut ? `已达“${cut}”，超出部分不计` : className(name),
   end: [h("span", { class: "gain" }, `+${number(points)}`), tag(...STATES[state])],
 });
 

@@ -15,16 +15,19 @@ export const meScreen = {
         h("span", { class: "picture" }, icon("person", 34)),
         h("div", { class: "what" }, h("b", {}, me.phone ?? "碳惠市民"),
           h("div", { class: "small muted" }, `${PROVIDERS[me.provider]} · ${moment(me.created_at)} 加入`)))),
-      h("h2", {}, "显示"),
-      rows(toggle(large, () => {
-        setType(!large);
-        again();
-      })),
+      h("h2", {}, "显示与消息"),
+      rows(
+        toggle(large, () => {
+          setType(!large);
+          again();
+        }),
+        row({ to: "#/settings", symbol: "bell", title: "消息设置", told: "免打扰时段" })),
       h("h2", {}, "我的数据"),
       rows(
         row({ to: "#/consents", symbol: "shield", title: "授权", told: "谁可以上报我的什么行为" }),
         row({ to: "#/appeals", symbol: "chat", title: "申诉与更正", told: "有人工复核，到期必有答复" }),
         row({ to: "#/shares", symbol: "share", title: "我的分享", told: "查看或收回链接" }),
+        row({ to: "#/accesses", symbol: "person", title: "谁看过我的数据" }),
         row({ to: "#/accounts", symbol: "key", title: "链上账户", told: "公开账本上只有它，没有名字" })),
       h("h2", {}, "账号"),
       rows(

@@ -1,7 +1,7 @@
 // What one holds and how it came about.
 
 import { h } from "/verify/dom.mjs";
-import { get } from "../api.mjs";
+import { get, programmeNames } from "../api.mjs";
 import { card, empty, icon, paged, query, row, rows, tag } from "../ui.mjs";
 import { ACTS, className, dayName, number } from "../words.mjs";
 import { activityRow } from "./activities.mjs";
@@ -52,21 +52,24 @@ function purse({ class: name, available, held, debt, pending, expiring }) {
 
 export const movementsScreen = {
   title: "积分明细", tab: "",
-  draw: async () => paged(
-    (cursor) => get(query("/movements", { cursor, limit: 30 })),
-    (items) => [rows(items.map(movement))],
-    empty("clock", "还没有积分变动"),
-  ),
+  async draw() {
+    const programmes = await programmeNames();
+    return paged(
+      (cursor) => get(query("/movements", { cursor, limit: 30 })),
+      (items) => [rows(items.map((one) => movement(one, programmes)))],
+      empty("clock", "还没有积分变动"));
+  },
 };
 
-function movement({ act, points, class: name, city_day: day, activity_id: activity, programme_id: by }) {
+function movement(one, programmes) {
+  const { act, points, class: name, city_day: day, activity_id: activity, programme_id: by } = one;
   const gain = h("span", { class: points > 0 ? "gain" : "gain loss" },
     `${points > 0 ? "+" : ""}${number(points)}`);
   return row({
     to: activity ? `#/activity/${activity}` : null,
     symbol: points > 0 ? "leaf" : "gift",
     title: ACTS[act] ?? act,
-    told: [dayName(day), by].filter(Boolean).join(" · "),
+    told: [dayName(day), programmes.get(by)].filter(Boolean).join(" · "),
     end: [gain, tag(className(name))],
   });
 }

@@ -37,7 +37,7 @@ TARGET = 0.25
 
 KAIA = profile_of("kaia")
 CHAIN_ID = 20_261
-BATCH, BATCHES = KAIA.accounts_per_batch_max, 30
+BATCH, BATCHES = KAIA.accounts_per_batch_max, 60
 CLASS, PROGRAMME, RULE = "carbon", "bench", "bench-rule"
 CITY_DAY = 20_000
 _PORTS = (24_100, 24_200)

@@ -59,9 +59,9 @@ ETHEREUM = ChainProfile(
     historical_state=True,
     finality="finalized_tag",
     eip1559=True,
-    # EIP-7825: 2^24 gas a transaction; 700 accounts, all new, stay below it.
+    # EIP-7825: 2^24 gas a transaction, which the gas allowed for 690 new accounts stays below.
     tx_gas_max=16_777_216,
-    accounts_per_batch_max=700,
+    accounts_per_batch_max=690,
 )
 
 FISCO = ChainProfile(
@@ -90,7 +90,7 @@ BESU = ChainProfile(
     finality="at_commit",
     eip1559=True,
     tx_gas_max=16_777_216,
-    accounts_per_batch_max=700,
+    accounts_per_batch_max=690,
 )
 
 KAIA = ChainProfile(

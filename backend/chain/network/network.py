@@ -75,11 +75,14 @@ class Network:
     ) -> Self:
         """Keys, first block and folders of `count` validators; nothing is started yet.
 
-        Ports are `port`, `port` + 1 (peers, JSON-RPC) and so on. Fewer than VALIDATORS_MIN serve
-        to compare with. Raises NetworkError.
+        The folder appears whole or not at all, whatever an earlier attempt left behind. Ports
+        are `port`, `port` + 1 (peers, JSON-RPC) and so on. Fewer than VALIDATORS_MIN serve to
+        compare with. Raises NetworkError.
         """
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        network = cls(folder, kcn, chain_id, ())
+        making = folder.with_name(folder.name + ".new")
+        shutil.rmtree(making, ignore_errors=True)
+        making.mkdir(parents=True, mode=0o700)
+        network = cls(making, kcn, chain_id, ())
         validators = [network._new_key(n, port) for n in range(1, count + 1)]
         document = genesis_document(
             chain_id, [v.address for v in validators], funded, int(time.time())
@@ -88,7 +91,8 @@ class Network:
         for validator in validators:
             network._initialize(validator)
         network._save()
-        return network
+        making.rename(folder)
+        return cls(folder, kcn, chain_id, validators)
 
     @classmethod
     def load(cls, folder: Path, kcn: Path) -> Self | None:
@@ -264,14 +268,18 @@ class Network:
         process = self._process(validator)
         try:
             process.initialize(self._genesis)
-        except subprocess.CalledProcessError as error:
+        except (OSError, subprocess.CalledProcessError) as error:
             shutil.rmtree(process.folder)
-            raise NetworkError(f"the engine refuses the first block: {error.stderr!r}") from error
+            told = getattr(error, "stderr", b"") or str(error).encode()
+            words = told.decode(errors="replace").strip()
+            raise NetworkError(f"the engine makes no first block: {words}") from error
         self._processes[validator.number] = process
 
     def _save(self) -> None:
         kept = {"chain_id": self.chain_id, "validators": [asdict(v) for v in self.validators]}
-        (self.folder / "network.json").write_text(json.dumps(kept, indent=1), "utf-8")
+        fresh = self.folder / "network.json.new"
+        fresh.write_text(json.dumps(kept, indent=1), "utf-8")
+        fresh.rename(self.folder / "network.json")
 
     def _running(self) -> list[ValidatorProcess]:
         return [process for process in self._processes.values() if process.running]

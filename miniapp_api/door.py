@@ -12,6 +12,7 @@ from backend.kit.problems import Problem
 from backend.kit.services import Services
 from miniapp_api.appeals import add_appeals
 from miniapp_api.consents import add_consents
+from miniapp_api.notices import add_notices
 from miniapp_api.once import BEARER, SIGNED_OUT
 from miniapp_api.own_data import add_own_data
 from miniapp_api.parking import add_parking
@@ -32,6 +33,7 @@ def router(services: Services) -> APIRouter:
     add_shares(door, services, who)
     add_own_data(door, services, who)
     add_appeals(door, services, who)
+    add_notices(door, services, who)
     add_parking(door, services, who)
     return door
 

@@ -1,13 +1,15 @@
 """A person's own data: everything in one signed file, and the end of all of it."""
 
+import json
 from datetime import date
-from typing import Annotated
+from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel, Field
 
 from backend.flows.erase_person import UNDER_WAY, ask_erasure
+from backend.flows.export_person import export_person
 from backend.kit.db import Tx
 from backend.kit.openapi import refusals
 from backend.kit.services import Services
@@ -34,9 +36,24 @@ class ErasureOut(BaseModel):
     text: str
 
 
+class ExportOut(BaseModel):
+    """A signed file: SM2 with SM3 over `text`, by the key that signs the log's heads.
+
+    `sm3` is over `document` as canonical JSON (formats.md §1).
+    """
+
+    export_id: UUID
+    document: dict[str, Any]
+    sm3: str
+    text: str
+    signature: str = Field(description="b64 of DER")
+    public_key: str = Field(description="b64 of 65 bytes; stands in trust.json")
+
+
 def add_own_data(door: APIRouter, services: Services, who: Who) -> None:
-    """`DELETE /me`."""
+    """`DELETE /me` and `GET /export`."""
     once = Once(services)
+    _add_export(door, services, who)
 
     @door.delete(
         "/me",
@@ -63,3 +80,22 @@ def add_own_data(door: APIRouter, services: Services, who: Who) -> None:
             return Answer(202, said.model_dump_json(by_alias=True).encode())
 
         return await once(request, citizen_id, idempotency_key, write)
+
+
+def _add_export(door: APIRouter, services: Services, who: Who) -> None:
+    @door.get(
+        "/export",
+        summary="Everything held of me, in one signed file",
+        responses=refusals(SIGNED_OUT),
+    )
+    async def export(citizen_id: Annotated[UUID, Depends(who)]) -> ExportOut:
+        async with services.db.transaction(isolation="repeatable_read", readonly=True) as tx:
+            made = await export_person(tx, services, citizen_id)
+        return ExportOut(
+            export_id=made.export_id,
+            document=json.loads(made.document),
+            sm3=made.sm3,
+            text=made.text,
+            signature=made.signature,
+            public_key=made.public_key,
+        )

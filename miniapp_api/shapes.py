@@ -4,6 +4,7 @@ from datetime import date, datetime
 from typing import Annotated, Literal
 from uuid import UUID
 
+from fastapi import Depends, Header
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 Id = Annotated[str, Field(pattern=r"^[a-z][a-z0-9.-]{0,31}$")]
@@ -18,6 +19,23 @@ def _printable(text: str) -> str:
 
 
 ShownText = Annotated[str, Field(min_length=1, max_length=64), AfterValidator(_printable)]
+
+
+def _language(
+    accept_language: Annotated[
+        str | None, Header(description="`zh` (default) or `en`", examples=["zh-CN,en;q=0.5"])
+    ] = None,
+) -> Literal["zh", "en"]:
+    """The first language of the header that we speak."""
+    for part in (accept_language or "").split(","):
+        tag = part.split(";")[0].strip().lower()[:2]
+        if tag in ("zh", "en"):
+            return "zh" if tag == "zh" else "en"
+    return "zh"
+
+
+Spoken = Annotated[Literal["zh", "en"], Depends(_language)]
+"""The language the answer's sentences are in."""
 
 
 class _In(BaseModel):

@@ -54,6 +54,8 @@ class Settings(BaseSettings):
     wechat_url: str = "https://api.weixin.qq.com"
     wechat_app_id: str | None = None
     wechat_secret: str | None = Field(default=None, repr=False)
+    wechat_templates: dict[str, str] = Field(default_factory=dict[str, str])
+    """Subscribe-message templates by notice topic, as JSON."""
     alipay_gateway: str = "https://openapi.alipay.com/gateway.do"
     alipay_app_id: str | None = None
     """Its RSA keys are `alipay-app.pem` (ours, PKCS#8) and `alipay-public.pem` among the keys."""

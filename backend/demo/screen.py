@@ -32,6 +32,7 @@ def closing(
     table.add_column()
     table.add_row("从这里开始 start here", f"{base_url}/")
     table.add_row("网页核验 verify page", f"{base_url}/verify")
+    table.add_row("市民手机端 phone", f"{base_url}/m/")
     table.add_row("政府端 panel", addresses.panel)
     table.add_row("接口文档 API", f"{base_url}/docs")
     table.add_row("公开账目 supply", f"{base_url}/public/v1/supply")

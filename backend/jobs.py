@@ -37,9 +37,11 @@ from backend.flows.expire_points import expire_points
 from backend.flows.government_lane import Government
 from backend.flows.notice_awards import tell_confirmed
 from backend.flows.post_points import PostSettings, post_points
+from backend.flows.push_notices import Messenger
 from backend.flows.record_events import Terms
 from backend.flows.redeem_points import Shop, resolve_due
 from backend.flows.repost_batch import repost_refused
+from backend.flows.run_simulations import Simulator
 from backend.flows.seal_log import seal_once
 from backend.flows.settle_government import settle_government
 from backend.flows.tend_parking import ParkingWork
@@ -168,6 +170,8 @@ def worker_of(services: Services, client: ChainClient, eraser: Database) -> Work
             Job("award", steps.award, PAUSE_S),
             Job("deliver", steps.deliverer.deliver, PAUSE_S),
             Job("redeem", steps.redeem, 1.0),
+            Job("push", Messenger.of(services).push_due, 5.0),
+            Job("simulate", Simulator(services.db).tend, 2.0),
         ],
         timetable=[
             Job("seal", steps.seal, settings.seal_interval_ms / 1000),

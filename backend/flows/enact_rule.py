@@ -48,7 +48,11 @@ from backend.officials.life import StepTaken
 
 What = Literal["rule", "method"]
 CODES: dict[What, int] = {"rule": contracts.WHAT_RULE, "method": contracts.WHAT_METHOD}
-FORMATS: dict[str, What] = {"tanhui-rule-v1": "rule", "tanhui-method-v1": "method"}
+FORMATS: dict[str, What] = {
+    "tanhui-rule-v1": "rule",
+    "tanhui-rule-v2": "rule",
+    "tanhui-method-v1": "method",
+}
 PURPOSE = "enact"
 APPROVALS_NEEDED = 2
 LEAF_KIND = 2

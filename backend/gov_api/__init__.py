@@ -15,6 +15,7 @@ from backend.gov_api import (
     programmes,
     records,
     rules,
+    simulate,
     stops,
 )
 from backend.gov_api.gate import GATED, Gate
@@ -27,6 +28,7 @@ TOPICS: tuple[Callable[[Office], APIRouter], ...] = (
     accounts.router,
     people.router,
     rules.router,
+    simulate.router,
     stops.router,
     programmes.router,
     partners.router,

@@ -45,6 +45,7 @@ from backend.flows.run_simulations import Simulator
 from backend.flows.seal_log import seal_once
 from backend.flows.settle_government import settle_government
 from backend.flows.tend_parking import ParkingWork
+from backend.flows.watch_programmes import watch_programmes
 from backend.kit.db import DATABASE_AWAY, Database
 from backend.kit.logs import log
 from backend.kit.services import Services
@@ -185,6 +186,7 @@ def worker_of(services: Services, client: ChainClient, eraser: Database) -> Work
             Job("expire", steps.expire, 60.0),
             Job("erase", steps.erase, 5.0),
             Job("shares", steps.shares, 3_600.0),
+            Job("watch", steps.watch, 600.0),
             Job("rail-notices", steps.parking.notices, 0.5),
             Job("lost-notices", steps.parking.lost, 60.0),
             Job("parking-points", steps.parking.points, 0.5),
@@ -227,6 +229,10 @@ class _Steps:
             limit=limit,
         )
         return counts.items
+
+    async def watch(self) -> int:
+        services = self.services
+        return await watch_programmes(services.db, services.clock, services.settings.city_tz)
 
     async def seal(self) -> int:
         services = self.services

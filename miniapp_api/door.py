@@ -10,6 +10,7 @@ from fastapi.security import HTTPAuthorizationCredentials
 from backend import citizens
 from backend.kit.problems import Problem
 from backend.kit.services import Services
+from miniapp_api.account import add_account
 from miniapp_api.appeals import add_appeals
 from miniapp_api.consents import add_consents
 from miniapp_api.notices import add_notices
@@ -34,6 +35,7 @@ def router(services: Services) -> APIRouter:
     add_own_data(door, services, who)
     add_appeals(door, services, who)
     add_notices(door, services, who)
+    add_account(door, services, who)
     add_parking(door, services, who)
     return door
 

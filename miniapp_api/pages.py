@@ -6,7 +6,7 @@ from typing import TypeVar
 
 from backend import views
 from miniapp_api import shapes
-from miniapp_api.words import CAP_REACHED, method_note, next_step, reason_in_words
+from miniapp_api.words import ACTS, CAP_REACHED, method_note, next_step, reason_in_words
 
 Item = TypeVar("Item")
 
@@ -79,5 +79,7 @@ def movement_out(known: views.Movement) -> shapes.MovementOut:
         activity_id=known.activity_id,
         of_movement=known.of_movement,
         city_day=known.city_day,
+        act_text=ACTS[known.act],
+        note=known.note,
         created_at=known.created_at,
     )

@@ -170,6 +170,8 @@ class MovementOut(BaseModel):
     activity_id: UUID | None
     of_movement: UUID | None
     city_day: date
+    act_text: str
+    note: str | None = Field(description="Why an official did it, in their words")
     created_at: datetime
 
 

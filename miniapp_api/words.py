@@ -15,6 +15,16 @@ NEXT_STEPS = {
     "reversed": "这笔积分已冲正,如有疑问请联系主管部门。",
 }
 
+ACTS = {
+    "award": "发放",
+    "redeem": "兑换",
+    "refund": "兑换退回",
+    "expire": "到期注销",
+    "reverse": "冲正",
+    "erase": "注销账户",
+}
+"""What a movement is called."""
+
 NO_POINTS = "减排量已核算,按规则本次不计积分。"
 
 REASONS = {

@@ -1,5 +1,6 @@
 """Read-only SQL across tables: the one place from which doors read joins."""
 
+from backend.views.account import MonthSum, balances_before, month_sums
 from backend.views.activities import Activity, Award, activities_of, activity_of, states_of
 from backend.views.batches import Batch, batch_of
 from backend.views.cockpit import WINDOWS_DAYS, Cell, Cockpit, cockpit
@@ -55,6 +56,7 @@ __all__ = [
     "EvidenceFound",
     "Holding",
     "LedgerSupply",
+    "MonthSum",
     "Movement",
     "PartnerBoard",
     "PartnerCard",
@@ -67,6 +69,7 @@ __all__ = [
     "anchor_over",
     "audit_fields",
     "awards_on",
+    "balances_before",
     "batch_of",
     "batch_over",
     "batches_known",
@@ -82,6 +85,7 @@ __all__ = [
     "holdings_of",
     "income_of_citizen",
     "ledger_supply",
+    "month_sums",
     "movements_of",
     "partner_board",
     "partner_cards",

@@ -37,6 +37,7 @@ class Movement:
     activity_id: UUID | None
     of_movement: UUID | None
     city_day: date
+    note: str | None
     created_at: datetime
 
 
@@ -109,7 +110,7 @@ async def movements_of(
                   CASE WHEN t.act IN ('award', 'refund') THEN t.amount ELSE -t.amount END
                       AS points,
                   t.programme_id, a.evidence_id AS activity_id, t.of_transfer AS of_movement,
-                  t.city_day, t.created_at
+                  t.city_day, t.note, t.created_at
            FROM transfer AS t
            LEFT JOIN award AS a ON a.transfer_id = coalesce(t.of_transfer, t.transfer_id)
            WHERE t.citizen_id = $1 AND ($2::uuid IS NULL OR t.transfer_id < $2)

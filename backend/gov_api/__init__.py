@@ -8,6 +8,7 @@ from backend.chain import ChainClient
 from backend.gov_api import (
     accounts,
     cases,
+    discipline,
     evidence,
     figures,
     partners,
@@ -36,6 +37,7 @@ TOPICS: tuple[Callable[[Office], APIRouter], ...] = (
     figures.router,
     records.router,
     cases.router,
+    discipline.router,
 )
 """One file of routes for each topic; a new one is added to this list."""
 

@@ -1,5 +1,6 @@
 """Incentive: what a reduction is worth, by decision tables, caps, counters and budgets."""
 
+from backend.incentive.alarms import Alarm, alarms, raise_alarms
 from backend.incentive.apply import Reduction, RulePaid, RuleRefused, apply_rule, cut
 from backend.incentive.awards import Award, awarded_before, store_awards
 from backend.incentive.budget import (
@@ -78,6 +79,7 @@ from backend.incentive.use import Use, use_of
 __all__ = [
     "NO_FACTS",
     "NO_TERMS",
+    "Alarm",
     "Award",
     "Band",
     "Blacklisted",
@@ -114,6 +116,7 @@ __all__ = [
     "TrialEvent",
     "Use",
     "Words",
+    "alarms",
     "apply_rule",
     "attest",
     "awarded_before",
@@ -152,6 +155,7 @@ __all__ = [
     "period_of",
     "programme_of",
     "publish",
+    "raise_alarms",
     "read_counters",
     "read_rule",
     "record_terms",

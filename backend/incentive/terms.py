@@ -69,8 +69,9 @@ class PointPolicy:
 class Watch:
     """What raises alarms, and after how many violations a person earns nothing for how long.
 
-    `awards_per_day`: more awards of one person in a day. `top_percent`: one person's share of a
-    day's points. `budget_days`: so many days before the budget is expected to end.
+    `awards_per_day`: more awards of one person in a day. `top_percent`: this share of the last 30
+    days' points or more goes to one person. `budget_days`: so many days before the budget is
+    expected to end.
     """
 
     awards_per_day: int | None = None

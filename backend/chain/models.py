@@ -82,7 +82,10 @@ class PostCut(SQLModel, table=True):
 
 
 class ChainBatch(SQLModel, table=True):
-    """One batch of formats.md §7: header, days and records as they are posted."""
+    """One batch of formats.md §7: header, days and records as they are posted.
+
+    `recut`: refused, and its leaves lie in smaller batches since.
+    """
 
     __tablename__ = "chain_batch"  # pyright: ignore[reportAssignmentType]
     __table_args__ = (

@@ -2,15 +2,20 @@
 
 import asyncio
 import json
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import typer
 
 from backend.commands import chain_upgrade
 from backend.kit.db import Database, Row
 from backend.kit.settings import Settings, load_settings
+
+if TYPE_CHECKING:
+    from backend.chain import ChainAccess
+
+Done = TypeVar("Done")
 
 
 def register(app: typer.Typer) -> None:
@@ -45,26 +50,50 @@ def register(app: typer.Typer) -> None:
         batch_id: str = typer.Argument(help="The batch id, 64 hex digits."),
     ) -> None:
         """Send a batch that the chain refused once more, after its cause was removed."""
-        from backend.commands.audit import run_on_chain
-        from backend.flows.repost_batch import NotRefused, repost_batch
+        from backend.flows.repost_batch import repost_batch
         from backend.kit.clock import SystemClock
 
-        try:
-            identity = bytes.fromhex(batch_id.removeprefix("0x"))
-        except ValueError as error:
-            raise typer.BadParameter("a batch id is 64 hex digits") from error
-        try:
-            state, reason = asyncio.run(
-                run_on_chain(
-                    lambda db, access: repost_batch(db, access, identity, SystemClock().now())
-                )
-            )
-        except NotRefused as error:
-            typer.echo(f"chain: {error}", err=True)
-            raise typer.Exit(1) from error
+        identity = _identity(batch_id)
+        state, reason = _of_refused(
+            lambda db, access: repost_batch(db, access, identity, SystemClock().now())
+        )
         typer.echo(state if reason is None else f"{state}: {reason}")
         if state == "refused":
             raise typer.Exit(1)
+
+    @chain.command()
+    def recut(  # pyright: ignore[reportUnusedFunction] — Typer keeps it
+        batch_id: str = typer.Argument(help="The batch id, 64 hex digits."),
+    ) -> None:
+        """Cut a refused batch again by its leaves: what would pass is sent, the rest stays."""
+        from backend.flows.recut_batch import recut_batch
+        from backend.kit.clock import SystemClock
+
+        identity = _identity(batch_id)
+        done = _of_refused(
+            lambda db, access: recut_batch(db, access, identity, SystemClock().now())
+        )
+        typer.echo(f"sent {done.sent_count}, refused {done.refused_count}")
+
+
+def _identity(batch_id: str) -> bytes:
+    try:
+        return bytes.fromhex(batch_id.removeprefix("0x"))
+    except ValueError as error:
+        raise typer.BadParameter("a batch id is 64 hex digits") from error
+
+
+def _of_refused(work: "Callable[[Database, ChainAccess], Awaitable[Done]]") -> "Done":
+    """Do something about a refused batch. Exits with 1 where nothing can be done."""
+    from backend.commands.audit import run_on_chain
+    from backend.flows.recut_batch import NothingPasses
+    from backend.flows.repost_batch import NotRefused
+
+    try:
+        return asyncio.run(run_on_chain(work))
+    except (NothingPasses, NotRefused) as error:
+        typer.echo(f"chain: {error}", err=True)
+        raise typer.Exit(1) from error
 
 
 def _run(work: Any, as_json: bool) -> None:
@@ -188,5 +217,6 @@ def _refusal(row: Row) -> str:
     return (
         f"leaves {row['leaf_from']} to {row['leaf_to']}, {row['total']} {row['class']}: "
         f"{row['refused_reason']}; sent again by itself once the chain would take it, "
-        f"at once by tanhui chain repost"
+        f"at once by tanhui chain repost; tanhui chain recut "
+        "parts what would pass from what would not"
     )

@@ -3,8 +3,8 @@
 from dataclasses import dataclass, field
 
 from backend.chain import ChainAccess, batches, contracts
-from backend.flows.post_points import transfer_leaves
-from backend.kit.db import Database, Row
+from backend.flows.post_points import header_of, transfer_leaves
+from backend.kit.db import Database
 
 
 class UnknownBatch(LookupError):
@@ -46,7 +46,7 @@ async def audit_batch(db: Database, access: ChainAccess, identity: bytes) -> Aud
         if row is None:
             raise UnknownBatch(f"no batch {identity.hex()} was cut here")
         leaves = await transfer_leaves(tx, row["leaf_from"], row["leaf_to"])
-    header = _header_of(row)
+    header = header_of(row)
     stored = contracts.BatchContent(row["day_from"], row["day_to"], row["records"])
     content = batches.content_of(header, leaves)
     sums = contracts.read_records(content.records)
@@ -66,21 +66,6 @@ async def audit_batch(db: Database, access: ChainAccess, identity: bytes) -> Aud
     _compare(audit, "the stored batch", content, stored)
     await _compare_chain(audit, access, header, content)
     return audit
-
-
-def _header_of(row: Row) -> contracts.BatchHeader:
-    return contracts.BatchHeader(
-        row["kind"],
-        row["class"],
-        row["programme"],
-        row["rule"],
-        row["rule_version"],
-        row["reason"],
-        row["leaf_from"],
-        row["leaf_to"],
-        row["account_from"],
-        row["account_to"],
-    )
 
 
 def _compare(

@@ -11,6 +11,7 @@ the chain when a programme was funded and its rule enacted.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from uuid import UUID
 
 from backend import proof
 from backend.chain import (
@@ -22,6 +23,7 @@ from backend.chain import (
     Purpose,
     Receipt,
     Signer,
+    Terms,
     batches,
     chain_terms,
     contracts,
@@ -30,7 +32,7 @@ from backend.chain import (
     prepare,
 )
 from backend.kit.clock import day_number
-from backend.kit.db import Database, Tx
+from backend.kit.db import Database, Row, Tx
 from backend.kit.logs import log
 
 POST_LOCK = 0x706F_7374
@@ -194,34 +196,52 @@ async def _store_cut(db: Database, access: ChainAccess, cut: _Cut, now: datetime
             None if cut.batches else now,
         )
         for batch in cut.batches:
-            identity = contracts.batch_id(access.chain_id, access.points, batch.header)
-            stored = await prepare(
-                tx,
-                cut.lanes[batch.lane],
-                terms,
-                to=access.points,
-                data=contracts.post_input(batch.header, batch.content),
-                gas=contracts.post_gas(batch.account_count, access.client.profile.input_byte_gas),
-                purpose=PURPOSE,
-                ref=identity.hex(),
-                now=now,
-            )
-            await _insert_batch(tx, identity, batch, stored, now)
+            await prepare_batch(tx, access, cut.lanes[batch.lane], terms, batch, now)
     log("points.cut", leaf_from=cut.leaf_from, leaf_to=cut.leaf_to, batch_count=len(cut.batches))
     return True
 
 
-async def _insert_batch(
-    tx: Tx, identity: bytes, batch: batches.PlannedBatch, stored: ChainTx, now: datetime
+async def prepare_batch(
+    tx: Tx,
+    access: ChainAccess,
+    signer: Signer,
+    terms: Terms,
+    batch: batches.PlannedBatch,
+    now: datetime,
 ) -> None:
+    """Store a batch with its signed transaction; the driver sends it."""
+    stored = await prepare(
+        tx,
+        signer,
+        terms,
+        to=access.points,
+        data=contracts.post_input(batch.header, batch.content),
+        gas=contracts.post_gas(batch.account_count, access.client.profile.input_byte_gas),
+        purpose=PURPOSE,
+        ref=contracts.batch_id(access.chain_id, access.points, batch.header).hex(),
+        now=now,
+    )
+    await insert_batch(tx, access, batch, stored.tx_id, now)
+
+
+async def insert_batch(
+    tx: Tx,
+    access: ChainAccess,
+    batch: batches.PlannedBatch,
+    tx_id: UUID,
+    now: datetime,
+    *,
+    refused: str | None = None,
+) -> None:
+    """Store a batch of that transaction, refused for a reason if one is given."""
     header, content = batch.header, batch.content
     await tx.execute(
         """INSERT INTO chain_batch (batch_id, leaf_from, leaf_to, kind, class, programme, rule,
                rule_version, reason, account_from, account_to, day_from, day_to, records,
-               account_count, total, state, tx_id, created_at)
+               account_count, total, state, tx_id, refused_reason, created_at, settled_at)
            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16,
-                   'prepared', $17, $18)""",
-        identity,
+                   $17, $18, $19, $20, $21)""",
+        contracts.batch_id(access.chain_id, access.points, header),
         header.leaf_from,
         header.leaf_to,
         header.kind,
@@ -237,8 +257,27 @@ async def _insert_batch(
         content.records,
         batch.account_count,
         batch.total,
-        stored.tx_id,
+        "prepared" if refused is None else "refused",
+        tx_id,
+        refused,
         now,
+        None if refused is None else now,
+    )
+
+
+def header_of(row: Row) -> contracts.BatchHeader:
+    """The header in a row of `chain_batch`."""
+    return contracts.BatchHeader(
+        row["kind"],
+        row["class"],
+        row["programme"],
+        row["rule"],
+        row["rule_version"],
+        row["reason"],
+        row["leaf_from"],
+        row["leaf_to"],
+        row["account_from"],
+        row["account_to"],
     )
 
 

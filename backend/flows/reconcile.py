@@ -220,7 +220,7 @@ async def _posted_sums(tx: Tx, report: Reconciliation) -> tuple[Sums, Sums]:
         """SELECT b.batch_id, b.class, b.kind, b.records, b.state, b.refused_reason, b.total,
                   b.leaf_from, b.leaf_to, t.block, t.state AS tx_state
            FROM chain_batch b JOIN chain_tx t USING (tx_id)
-           WHERE b.state <> 'final' OR b.leaf_to > $1""",
+           WHERE b.state IN ('prepared', 'refused') OR (b.state = 'final' AND b.leaf_to > $1)""",
         report.posted_size,
     ):
         if row["state"] == "refused":

@@ -14,10 +14,9 @@ from backend.chain import (
     Signer,
     chain_terms,
     contracts,
-    keys,
     prepare,
 )
-from backend.flows.post_points import PURPOSE, settle_posts
+from backend.flows.post_points import PURPOSE, header_of, settle_posts
 from backend.kit.db import Database, Row
 from backend.kit.logs import log
 
@@ -36,7 +35,7 @@ async def repost_refused(db: Database, access: ChainAccess, now: datetime) -> in
     """
     async with db.transaction(readonly=True) as tx:
         refused = await tx.fetch(
-            """SELECT b.batch_id, t.lane, t.raw FROM chain_batch b JOIN chain_tx t USING (tx_id)
+            """SELECT b.*, t.lane FROM chain_batch b JOIN chain_tx t USING (tx_id)
                WHERE b.state = 'refused' ORDER BY b.leaf_from, b.kind, b.account_from LIMIT $1""",
             ASKED_PER_ROUND,
         )
@@ -53,9 +52,9 @@ async def repost_refused(db: Database, access: ChainAccess, now: datetime) -> in
 
 
 async def _would_pass(access: ChainAccess, row: Row) -> bool:
-    sent = keys.read_transaction(row["raw"])
+    sender = lane_of(access, row["lane"]).address
     try:
-        await access.client.call(sent.to, sent.data, sender=row["lane"])
+        await access.client.call(access.points, _input(row), sender=sender)
     except RpcError:
         return False
     return True
@@ -71,8 +70,8 @@ async def repost_batch(
     terms = await chain_terms(access.client)
     async with db.transaction() as tx:
         row = await tx.fetchrow(
-            """SELECT b.account_count, b.state, t.lane, t.raw FROM chain_batch b JOIN chain_tx t
-               USING (tx_id) WHERE b.batch_id = $1 FOR UPDATE OF b""",
+            """SELECT b.*, t.lane FROM chain_batch b JOIN chain_tx t USING (tx_id)
+               WHERE b.batch_id = $1 FOR UPDATE OF b""",
             identity,
         )
         if row is None or row["state"] != "refused":
@@ -80,10 +79,10 @@ async def repost_batch(
             raise NotRefused(f"batch {identity.hex()} is {found}, not refused")
         stored = await prepare(
             tx,
-            _lane(access, row["lane"]),
+            lane_of(access, row["lane"]),
             terms,
             to=access.points,
-            data=keys.read_transaction(row["raw"]).data,
+            data=_input(row),
             gas=contracts.post_gas(row["account_count"], access.client.profile.input_byte_gas),
             purpose=PURPOSE,
             ref=identity.hex(),
@@ -106,7 +105,12 @@ async def repost_batch(
     return row["state"], row["refused_reason"]
 
 
-def _lane(access: ChainAccess, address: str) -> Signer:
+def lane_of(access: ChainAccess, address: str) -> Signer:
     """The lane that has the batch's accounts, else the first: its key may have been retired."""
     by_address = {signer.address: signer for signer in access.lanes}
     return by_address.get(address, access.keys.post)
+
+
+def _input(row: Row) -> bytes:
+    content = contracts.BatchContent(row["day_from"], row["day_to"], row["records"])
+    return contracts.post_input(header_of(row), content)

@@ -87,7 +87,7 @@ SELECT a.award_id, a.evidence_id, a.programme_id, a.class, a.amount, a.cut_by, a
        EXISTS (SELECT FROM chain_batch AS b
                WHERE b.state = 'refused' AND b.leaf_from <= l.index AND b.leaf_to > l.index)
        AND coalesce((SELECT bool_and(b.state = 'refused') FROM chain_batch AS b
-                     WHERE b.leaf_from <= l.index AND b.leaf_to > l.index
+                     WHERE b.state <> 'recut' AND b.leaf_from <= l.index AND b.leaf_to > l.index
                        AND b.kind = 1 AND b.class = l.class AND b.programme = l.programme
                        AND b.rule = l.rule AND b.rule_version = l.rule_version
                        AND b.reason = l.reason

@@ -37,7 +37,8 @@ async def batch_of(tx: Tx, batch_id: bytes) -> Batch | None:
     row = await tx.fetchrow(
         """SELECT b.batch_id, b.kind, b.class AS points_class, b.programme, b.rule,
                   b.rule_version, b.reason, b.leaf_from, b.leaf_to, b.account_from, b.account_to,
-                  b.day_from, b.day_to, b.records, b.account_count, b.total, b.state,
+                  b.day_from, b.day_to, b.records, b.account_count, b.total,
+                  CASE b.state WHEN 'recut' THEN 'refused' ELSE b.state END AS state,
                   b.refused_reason, c.to_address AS contract, c.tx_hash, c.block
            FROM chain_batch AS b JOIN chain_tx AS c USING (tx_id) WHERE b.batch_id = $1""",
         batch_id,

@@ -111,13 +111,15 @@ class ChainWorld:
         """Transfers of (account number, points), queued to be sealed: what a flow commits."""
         await self.transfer("award", awards)
 
-    async def transfer(self, act: str, amounts: Sequence[tuple[int, int]]) -> None:
+    async def transfer(
+        self, act: str, amounts: Sequence[tuple[int, int]], *, day: date = DAY
+    ) -> None:
         """The same for any act, of (account number, points)."""
         citizens = [await self.citizen(number) for number, _ in amounts]
         async with self.db.transaction() as tx:
             for citizen_id, (number, amount) in zip(citizens, amounts, strict=True):
                 transfer_id = new_id()
-                terms = a_leaf(act=act, account=number, amount=amount)
+                terms = a_leaf(act=act, account=number, amount=amount, day=day)
                 await tx.execute(
                     """INSERT INTO transfer (transfer_id, act, reason, citizen_id, class, amount,
                            programme_id, rule_id, rule_version, city_day, created_at)
@@ -131,7 +133,7 @@ class ChainWorld:
                     terms["programme"],
                     terms["rule"],
                     terms["rule_version"],
-                    DAY,
+                    day,
                     NOW,
                 )
                 await tx.execute(

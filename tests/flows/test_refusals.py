@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import AsyncIterator, Iterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -12,7 +13,8 @@ from backend.flows.anchor_log import anchor_log
 from backend.flows.audit_batch import audit_batch
 from backend.flows.post_points import post_points
 from backend.flows.reconcile import reconcile
-from backend.flows.repost_batch import repost_refused
+from backend.flows.recut_batch import NothingPasses, Recut, recut_batch
+from backend.flows.repost_batch import NotRefused, repost_refused
 from backend.kit.clock import day_number
 from backend.kit.db import Database
 from tests.chain.support import APPROVERS, NodeProcess, executed
@@ -103,15 +105,43 @@ async def holds(world: ChainWorld) -> None:
 
 
 async def test_a_stopped_rule(world: ChainWorld) -> None:
-    """The stop came before the batch: refused for its days, and never forced through."""
-    await stop_rule(world, day_number(DAY))
-    await award_and_post(world, (1, 10))
+    """Days behind the stop refuse the batch they are in; cut again, only they stay refused."""
+    await world.fund(1_000)
+    await stop_rule(world, day_number(DAY) + 1)
+    await world.award([(1, 10), (2, 10)])
+    await world.transfer("award", [(3, 10), (1, 1)], day=DAY + timedelta(days=1))
+    await world.award([(4, 10)])
+    await world.seal_transfers()
+    await post_points(world.db, world.access, NOW)
     assert await refused(world) == ["CarbonPointsOutsideRuleWindow"]
     assert await repost_refused(world.db, world.access, NOW) == 0
-    assert await balances(world, 1) == [(0, 0, 0)]
-    assert await held_by_the_ledger(world) == 10
+    assert await balances(world, 1, 2, 3, 4) == [(0, 0, 0)] * 4
+
+    (row,) = await world.rows("SELECT batch_id FROM chain_batch")
+    assert await recut_batch(world.db, world.access, row["batch_id"], NOW) == Recut(2, 1)
+    assert await balances(world, 1, 2, 3, 4) == [(10, 0, 0), (10, 0, 0), (0, 0, 0), (10, 0, 0)]
+    assert await refused(world) == ["CarbonPointsOutsideRuleWindow"]
     (difference,) = (await reconcile(world.db, world.access)).differences
     assert "CarbonPointsOutsideRuleWindow" in difference.theirs
+    assert difference.ours == "ledger and log hold 11 carbon", "nothing is freed silently"
+    assert (await backlog(world))["batches_refused"] == 1
+    pieces = await world.rows(
+        "SELECT batch_id, state, leaf_from, leaf_to FROM chain_batch ORDER BY leaf_from, leaf_to"
+    )
+    assert [(p["state"], p["leaf_from"], p["leaf_to"]) for p in pieces] == [
+        ("final", 0, 2),
+        ("recut", 0, 5),
+        ("refused", 2, 4),
+        ("final", 4, 5),
+    ]
+    for piece in pieces:
+        if piece["state"] == "final":
+            assert (await audit_batch(world.db, world.access, piece["batch_id"])).holds
+    with pytest.raises(NotRefused):
+        await recut_batch(world.db, world.access, row["batch_id"], NOW)
+    with pytest.raises(NothingPasses):
+        await recut_batch(world.db, world.access, pieces[2]["batch_id"], NOW)
+    assert await repost_refused(world.db, world.access, NOW) == 0
 
 
 async def stop_rule(world: ChainWorld, day_to: int) -> None:

@@ -1,6 +1,6 @@
 """`/rules/{id}/{version}/simulations` and `/simulations`: try a draft on past evidence."""
 
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -12,12 +12,17 @@ from backend.flows.run_simulations import SimulationState
 from backend.gov_api.gate import GATED, Gate
 from backend.gov_api.office import Office
 from backend.gov_api.writing import WRITE, IdempotencyKey, In, Once, example
+from backend.kit.clock import city_day
 from backend.kit.openapi import BAD_SHAPE, Refusal, refusals
+from backend.kit.problems import Problem
 from backend.officials import Session
 
 UNKNOWN: Refusal = (404, "unknown-document", "没有这个版本的文件。")
 UNKNOWN_RUN: Refusal = (404, "unknown-simulation", "没有这次试算。")
 BAD_WINDOW: Refusal = (422, "bad-window", "时间窗不合规定。")
+
+WINDOW_DAYS = 90
+FIRST_YEAR = 2000
 
 Name = Annotated[str, Path(pattern=r"^[a-z][a-z0-9.-]{0,31}$")]
 Version = Annotated[int, Path(ge=1, le=2**31 - 1)]
@@ -30,6 +35,16 @@ class SimulationIn(In):
 
     day_from: date
     day_to: date
+
+
+class SimulateIn(In):
+    """The version to try, and the city days; without days, the last 90 before today."""
+
+    model_config = example({"version": 2, "day_from": "2026-08-01", "day_to": "2026-10-31"})
+
+    version: Annotated[int, Field(ge=1, le=2**31 - 1)]
+    day_from: date | None = None
+    day_to: date | None = None
 
 
 class SimulationOut(BaseModel):
@@ -59,6 +74,12 @@ class SimulationPage(BaseModel):
 def router(office: Office) -> APIRouter:
     """The routes."""
     door = APIRouter()
+    _add_asking(door, office)
+    _add_runs(door, office)
+    return door
+
+
+def _add_asking(door: APIRouter, office: Office) -> None:
     services = office.services
     once, gate = Once(services), Gate(services)
 
@@ -85,6 +106,40 @@ def router(office: Office) -> APIRouter:
 
         user = session.official.official_id
         return await once(request, user, idempotency_key, write, status=202)
+
+    @door.post(
+        "/rules/{name}/simulate",
+        summary="The same, with the version in the body",
+        status_code=202,
+        response_model=SimulationOut,
+        responses=refusals(*GATED, UNKNOWN, BAD_WINDOW, *WRITE),
+    )
+    async def simulate(  # pyright: ignore[reportUnusedFunction]
+        request: Request,
+        name: Name,
+        asked: SimulateIn,
+        session: Annotated[Session, Depends(gate.require("rules.simulate"))],
+        idempotency_key: IdempotencyKey = None,
+    ) -> Response:
+        async def write() -> SimulationOut:
+            today = city_day(services.clock.now(), services.settings.city_tz)
+            last = asked.day_to or today - timedelta(days=1)
+            if last.year < FIRST_YEAR:
+                raise Problem(*BAD_WINDOW)
+            window = (asked.day_from or last - timedelta(days=WINDOW_DAYS - 1), last)
+            return _out(
+                await run_simulations.ask_simulation(
+                    services, session, name, asked.version, *window
+                )
+            )
+
+        user = session.official.official_id
+        return await once(request, user, idempotency_key, write, status=202)
+
+
+def _add_runs(door: APIRouter, office: Office) -> None:
+    services = office.services
+    once, gate = Once(services), Gate(services)
 
     @door.get(
         "/rules/{name}/{version}/simulations",
@@ -127,8 +182,6 @@ def router(office: Office) -> APIRouter:
             return _out(await run_simulations.cancel_simulation(services, session, simulation_id))
 
         return await once(request, session.official.official_id, idempotency_key, write)
-
-    return door
 
 
 def _out(found: SimulationState) -> SimulationOut:

@@ -32,8 +32,9 @@ MEASURING_ROOMS = ("backend/bench/", "backend/commands/bench")
 # command or a benchmark of its own.
 MODULES_ARE_ROOTS = {"kit", "flows", "commands", "bench", "demo"}
 
-# The embedded node's libraries take a second to load: only the process that is the node does.
-FURTHER_ROOTS = ("backend.chain.node",)
+# Only their own commands load them: the embedded node's libraries take a second, and a network
+# starts programs of others.
+FURTHER_ROOTS = ("backend.chain.network", "backend.chain.node")
 
 # The embedded chain keeps blocks in SQLite: that file is a chain's storage, not the platform's.
 COMMITS = ("backend/kit/", "backend/chain/node/")

@@ -116,7 +116,7 @@ class StrictFisco:
         if method == "eth_sendRawTransaction":
             return self._take(params[0])
         if method in TAG_AT:
-            params[TAG_AT[method] :] = ["latest"]  # A TODO in its source.
+            params[TAG_AT[method] :] = ["latest"]  # Its source says that this is unfinished.
         if method == "eth_getTransactionCount" and params[1] != "pending":
             params[1] = "latest"
         if method == "eth_getLogs":

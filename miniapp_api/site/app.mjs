@@ -30,7 +30,8 @@ let shown = 0;
 
 async function show() {
   const mine = ++shown;
-  const at = screenAt(location.hash);
+  const { hash } = location;
+  const at = screenAt(hash);
   if (tokens() === null && !at.screen?.open) {
     location.replace("#/sign-in");
     return;
@@ -38,6 +39,7 @@ async function show() {
   const { screen } = at;
   drawBar(screen, at);
   const place = byId("screen");
+  delete place.dataset.at;
   place.replaceChildren(...skeleton());
   let drawn;
   try {
@@ -53,7 +55,7 @@ async function show() {
   }
   if (mine !== shown) return;
   place.replaceChildren(...drawn.flat(Infinity).filter((one) => one !== null));
-  place.dataset.screen = at.name || "home";
+  place.dataset.at = hash;
   place.focus({ preventScroll: true });
   window.scrollTo(0, 0);
 }

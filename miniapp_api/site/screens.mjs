@@ -6,13 +6,14 @@ import { appealScreen, appealsScreen, newAppealScreen } from "./screens/appeals.
 import { consentsScreen, giveConsentScreen, newConsentScreen } from "./screens/consents.mjs";
 import { signInScreen } from "./screens/entry.mjs";
 import {
-  accountsScreen, devicesScreen, eraseScreen, erasedScreen, meScreen,
+  accountsScreen, devicesScreen, eraseScreen, erasedScreen, exportScreen, meScreen,
 } from "./screens/me.mjs";
 import { accessesScreen, noticesScreen, settingsScreen } from "./screens/notices.mjs";
 import { parkingScreen } from "./screens/parking.mjs";
 import {
   receiptScreen, redemptionReceiptScreen, shareScreen, sharesScreen,
 } from "./screens/receipts.mjs";
+import { reportScreen } from "./screens/report.mjs";
 import { redemptionScreen, redemptionsScreen, rewardsScreen } from "./screens/rewards.mjs";
 import { homeScreen, movementsScreen } from "./screens/wallet.mjs";
 
@@ -26,6 +27,7 @@ export const SCREENS = {
   "": homeScreen,
   "sign-in": signInScreen,
   movements: movementsScreen,
+  report: reportScreen,
   activities: activitiesScreen,
   activity: activityScreen,
   receipt: receiptScreen,
@@ -44,6 +46,7 @@ export const SCREENS = {
   me: meScreen,
   accounts: accountsScreen,
   devices: devicesScreen,
+  export: exportScreen,
   erase: eraseScreen,
   erased: erasedScreen,
 };

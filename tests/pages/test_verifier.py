@@ -21,7 +21,14 @@ from backend.flows.verify_receipt import verify_receipt
 from backend.kit.canonical import dumps
 from tests.outside.mutations import flipped_bytes, spellings, structures, transplants
 from tests.outside.test_second_verifier import HERE, PAPERS, SPOILED, VERIFIER, served
-from tests.proof.builders import Installation, an_award
+from tests.proof.builders import (
+    Installation,
+    a_method,
+    a_rule,
+    an_award,
+    award_fields,
+    issue,
+)
 
 HERE_MJS = Path(__file__).parent
 CHECK = HERE_MJS.parents[1] / "backend/public_api/site/verify/check"
@@ -82,6 +89,41 @@ def test_same_verdicts_offline_whatever_was_changed(ask: Ask, name: str) -> None
         changed += [*spellings(genuine), *transplants(genuine, PAPERS["share"])]
     answers = compare(ask, [genuine, *changed], HERE.trust_file())
     assert answers[0]["ok"]
+
+
+def scoped(of: dict[str, list[str]] | None, stated: list[str]) -> bytes:
+    """An award by a rule of the second format with one cap for all and one for a part of them."""
+    caps = [
+        {"name": "每周", "window": "week", "limit": 40, "of": None},
+        {"name": "部分", "window": "total", "limit": 25, "of": of},
+    ]
+    rule = a_rule(format="tanhui-rule-v2", caps=caps)
+    fields = award_fields(rule=rule)
+    fields["stated"]["caps"] = [
+        {"name": cap["name"], "limit": cap["limit"], "used_before": 0}
+        for cap in caps
+        if cap["name"] in stated
+    ]
+    return issue(Installation(), fields, method=a_method(), rule=rule).receipt()
+
+
+def test_caps_that_concern_a_part_of_the_awards(ask: Ask) -> None:
+    both, one = ["每周", "部分"], ["每周"]
+    papers = {
+        scoped({"scenario": ["transit.metro.trip"]}, both): True,
+        scoped({"scenario": ["transit.bus.trip"]}, one): True,
+        scoped({"scenario": ["transit.bus.trip"]}, both): False,
+        scoped({"level": ["L3", "L4"]}, both): True,
+        scoped({"level": ["L3", "L4"]}, one): False,
+        scoped({"row": ["short"]}, one): True,
+        scoped({"row": ["long"]}, both): True,
+        scoped({"row": ["nothing"]}, one): False,
+        scoped({"level": []}, one): False,
+        scoped({"level": ["L0"], "row": ["short"]}, one): False,
+        scoped(None, both): True,
+    }
+    answers = compare(ask, list(papers), HERE.trust_file())
+    assert [answer["ok"] for answer in answers] == list(papers.values())
 
 
 def test_same_verdicts_against_a_node(ask: Ask) -> None:

@@ -1,8 +1,8 @@
 // One's own matters: large type, devices, data, and the end of it all.
 
 import { h } from "/verify/dom.mjs";
-import { get, keep, nonce, signOut, write } from "../api.mjs";
-import { act, card, empty, icon, row, rows, sheet, tag, toast } from "../ui.mjs";
+import { bytesOf, get, keep, nonce, signOut, write } from "../api.mjs";
+import { act, card, download, empty, icon, row, rows, sheet, tag, toast } from "../ui.mjs";
 import { className, moment, number } from "../words.mjs";
 
 export const meScreen = {
@@ -28,6 +28,7 @@ export const meScreen = {
         row({ to: "#/appeals", symbol: "chat", title: "申诉与更正", told: "有人工复核，到期必有答复" }),
         row({ to: "#/shares", symbol: "share", title: "我的分享", told: "查看或收回链接" }),
         row({ to: "#/accesses", symbol: "person", title: "谁看过我的数据" }),
+        row({ to: "#/export", symbol: "down", title: "导出我的数据", told: "一份签名的文件" }),
         row({ to: "#/accounts", symbol: "key", title: "链上账户", told: "公开账本上只有它，没有名字" })),
       h("h2", {}, "账号"),
       rows(
@@ -89,6 +90,18 @@ export const devicesScreen = {
       }, { plain: true, bad: true }),
     ];
   },
+};
+
+export const exportScreen = {
+  title: "导出我的数据", tab: "me",
+  draw: () => [
+    card(h("p", {}, "一份文件，包含我们保存的关于您的一切：授权、行为、积分、兑换、停车、消息、申诉和查看记录。"),
+      h("p", { class: "muted small" }, "文件由平台签名，可以证明它来自这里、没有被改动。请妥善保管。"),
+      act("生成并下载", async () => {
+        download(await bytesOf("/export"), "tanhui-my-data.json");
+        toast("已下载");
+      }, { id: "export" })),
+  ],
 };
 
 export const eraseScreen = {

@@ -108,7 +108,7 @@ async def repost_batch(
 def lane_of(access: ChainAccess, address: str) -> Signer:
     """The lane that has the batch's accounts, else the first: its key may have been retired."""
     by_address = {signer.address: signer for signer in access.lanes}
-    return by_address.get(address, access.keys.post)
+    return by_address.get(address, access.lanes[0])
 
 
 def _input(row: Row) -> bytes:

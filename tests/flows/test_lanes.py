@@ -1,12 +1,13 @@
 """Several keys post side by side: the same sums, the same order per account, one effect each."""
 
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
 from datetime import timedelta
 from itertools import pairwise
 
 import pytest
 
-from backend.chain import ChainClient, deploy, open_keys
+from backend.chain import ChainClient, Signer, deploy, open_keys
 from backend.chain.contracts import ACCOUNT_HIGHEST, ACCOUNT_LOWEST
 from backend.flows.anchor_log import anchor_log
 from backend.flows.audit_batch import audit_batch
@@ -160,6 +161,9 @@ async def test_a_lane_posts_once_the_timelock_admits_it(
             opened = await open_lanes(government, keys)
             assert ([lane.admitted for lane in opened.lanes], opened.ready_at) == ([True, True], 0)
             assert await open_lanes(government, keys) == opened
+            retired = replace(keys, post=Signer(b"\x07" * 32))
+            access = await access_chain(db, world.client, retired)
+            assert access.lanes == list(keys.more_posts), "also the first lane must be admitted"
 
             world.access = await access_chain(db, world.client, keys)
             await world.award([(n, 1) for n in range(20)])

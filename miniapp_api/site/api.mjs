@@ -112,6 +112,18 @@ export async function programmeNames() {
   return new Map(programmes.map(({ programme_id: id, name }) => [id, name]));
 }
 
+let known = null;
+
+/** demo, test or production; null while the server cannot tell. */
+export async function profile() {
+  try {
+    known ??= (await (await send("GET", "/ready")).json()).profile;
+  } catch {
+    return null;
+  }
+  return known;
+}
+
 export async function trustFile() {
   const answer = await answered("GET", "/public/v1/trust");
   return new Uint8Array(await answer.arrayBuffer());

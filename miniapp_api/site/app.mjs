@@ -1,7 +1,7 @@
 // The citizens' client: which screen is shown, the bar above it, the tabs below.
 
 import { byId, h } from "/verify/dom.mjs";
-import { Refused, get, keep, tokens } from "./api.mjs";
+import { Refused, get, keep, profile, tokens } from "./api.mjs";
 import { SCREENS } from "./screens.mjs";
 import { complain, icon } from "./ui.mjs";
 
@@ -94,6 +94,14 @@ async function countNotices() {
   }
 }
 
+async function tellProfile() {
+  const words = { demo: "演示环境 · 数据是虚构的，积分不是真的", test: "测试环境 · 积分不是真的" };
+  const place = byId("profile");
+  place.textContent = words[await profile()] ?? "";
+  place.hidden = place.textContent === "";
+}
+
 document.documentElement.dataset.type = localStorage.getItem(TYPE) ?? "usual";
 window.addEventListener("hashchange", show);
 show();
+tellProfile();

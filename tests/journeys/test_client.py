@@ -46,8 +46,11 @@ def phone(browser: Browser, stranger: Stranger) -> Iterator[Page]:
 
 def sign_in(page: Page, name: str) -> None:
     page.fill("#name", name)
-    page.check("#of-age")
     page.click("#sign-in")
+    page.wait_for_selector("#available, dialog #agree")
+    if page.is_visible("dialog #agree"):
+        assert "14 周岁" in page.inner_text("dialog")
+        page.click("#agree")
     page.wait_for_selector("#available")
 
 

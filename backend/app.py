@@ -7,6 +7,7 @@ from typing import Any
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
 
 import miniapp_api
 from backend import gov_api, partner_api, public_api
@@ -43,7 +44,7 @@ def create_app(
 ) -> FastAPI:
     """The application. With `services` and `client` given, they are used and stay open."""
     if services is not None and client is not None:
-        app = _bare(_nothing_to_open)
+        app = _bare(_nothing_to_open, services.settings)
         _add_doors(app, services, client)
         return app
     chosen = settings if settings is not None else load_settings()
@@ -67,7 +68,7 @@ def create_app(
                 await db.close()
                 log("api_stopped")
 
-    return _bare(opened)
+    return _bare(opened, chosen)
 
 
 def serving_app() -> FastAPI:
@@ -90,7 +91,7 @@ async def _nothing_to_open(_app: FastAPI) -> AsyncGenerator[None]:
     yield
 
 
-def _bare(lifespan: Any) -> FastAPI:
+def _bare(lifespan: Any, settings: Settings) -> FastAPI:
     app = FastAPI(
         title="碳惠 Tanhui",
         version="1",
@@ -109,12 +110,33 @@ def _bare(lifespan: Any) -> FastAPI:
     app.openapi = schema
     measures = Measures()
     app.state.measures = measures
+    _let_pages_call(app, settings)
     app.add_middleware(Watch, measures=measures, body_bytes_max=_body_bytes_max)
     app.add_exception_handler(Problem, _answer_problem)
     app.add_exception_handler(NodeAway, _answer_node_away)
     app.add_exception_handler(RequestValidationError, _answer_bad_shape)
     app.add_exception_handler(HTTPException, _answer_http)
     return app
+
+
+def _let_pages_call(app: FastAPI, settings: Settings) -> None:
+    """Pages of the named origins may call with a token of their own; cookies play no part here."""
+    origins = [each.strip() for each in settings.cors_origins.split(",") if each.strip()]
+    if origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=origins,
+            allow_methods=["GET", "POST", "PUT", "DELETE"],
+            allow_headers=[
+                "accept-language",
+                "authorization",
+                "content-type",
+                "idempotency-key",
+                "if-none-match",
+            ],
+            expose_headers=["etag", "retry-after"],
+            max_age=600,
+        )
 
 
 def _add_doors(app: FastAPI, services: Services, client: ChainClient) -> None:

@@ -61,6 +61,14 @@ class LoginIn(_In):
 class RefreshIn(_In):
     """The refresh token of the last answer; it works once."""
 
+    model_config = ConfigDict(
+        extra="forbid",
+        strict=True,
+        json_schema_extra={
+            "examples": [{"refresh_token": "q8d0GmB2x4mQyJ3n8F1c5vWkR7tL9sZpXbHaUeIoYwM"}]
+        },
+    )
+
     refresh_token: Annotated[str, Field(min_length=1, max_length=256)]
 
 

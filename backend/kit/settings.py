@@ -51,6 +51,14 @@ class Settings(BaseSettings):
     webhook_hosts: str = ""
     """Hosts that notices may go to, separated by commas: `hooks.example.cn`, `*.example.cn`."""
 
+    calls_per_person_min: int = Field(default=1_200, ge=1)
+    calls_per_address_min: int = Field(default=60_000, ge=1)
+    sign_ins_per_address_min: int = Field(default=1_200, ge=1)
+    """Calls of the citizens' door that one process takes in a minute; many share an address."""
+
+    cors_origins: str = ""
+    """Origins whose pages may call the citizens' door, separated by commas: an H5 of one's own."""
+
     wechat_url: str = "https://api.weixin.qq.com"
     wechat_app_id: str | None = None
     wechat_secret: str | None = Field(default=None, repr=False)

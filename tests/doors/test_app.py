@@ -1,6 +1,7 @@
 """The application as a process starts it: what production refuses, what a start publishes."""
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
@@ -11,6 +12,7 @@ from backend.kit.problems import Problem
 from backend.kit.settings import Settings
 from backend.officials import KeyFile, write_key_file
 from backend.production import NotForProduction, check_profile
+from tests.doors.door_world import open_city
 
 
 def production(tmp_path: Path, **changes: object) -> Settings:
@@ -52,13 +54,13 @@ class TestProduction:
         with pytest.raises(NotForProduction, match="object in time"):
             check_profile(production(tmp_path, upgrade_delay_s=3_600))
 
-    async def test_nobody_signs_in_by_sandbox(self, services, city) -> None:
-        object.__setattr__(
-            services, "settings", services.settings.model_copy(update={"profile": "production"})
-        )
-        answer = await city.http.post(
-            "/miniapp/v1/login", json={"provider": "sandbox", "code": "lin-1"}
-        )
+    async def test_nobody_signs_in_by_sandbox(self, services) -> None:
+        settings = services.settings.model_copy(update={"profile": "production"})
+        production = replace(services, settings=settings)
+        async with open_city(production, enacted=False) as city:
+            answer = await city.http.post(
+                "/miniapp/v1/login", json={"provider": "sandbox", "code": "lin-1"}
+            )
         assert answer.status_code == 501
 
 

@@ -2,7 +2,7 @@
 
 import typer
 
-from backend.commands import simulate_rule
+from backend.commands import simulate_parking, simulate_rule
 
 
 def register(app: typer.Typer) -> None:
@@ -14,4 +14,5 @@ def register(app: typer.Typer) -> None:
         """Try something before it counts."""
 
     simulate_rule.add(group)
+    simulate_parking.add(group)
     app.add_typer(group, name="simulate")

@@ -4,7 +4,7 @@ One transaction for each signed batch. A lot is worked on by one transaction at 
 entry and an exit that arrive together see each other.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
@@ -75,9 +75,9 @@ async def record_passes(
             signature=batch.signature,
             now=now,
         )
-        cars = {event.plate_hash for event in stored.stored if event.plate_hash is not None}
         await _name_unread(tx, lot, stored.stored, now)
-        await follow_cars(tx, lot, cars, calendar, now)
+        first_new = _first_new(stored.stored)
+        await follow_cars(tx, lot, first_new, calendar, now, first_new=first_new)
     log(
         "passes_recorded",
         device_id=device.device_id,
@@ -94,16 +94,34 @@ async def lock_lot(tx: Tx, lot_no: int) -> None:
     await tx.lock(LOT_LOCK | lot_no)
 
 
+def _first_new(events: Sequence[gates.GateEvent]) -> dict[bytes, datetime]:
+    """Each car's earliest event among these."""
+    first: dict[bytes, datetime] = {}
+    for event in events:
+        if event.plate_hash is not None:
+            known = first.get(event.plate_hash)
+            if known is None or event.occurred_at < known:
+                first[event.plate_hash] = event.occurred_at
+    return first
+
+
 async def follow_cars(
-    tx: Tx, lot: Lot, cars: Collection[bytes], calendar: Calendar, now: datetime
+    tx: Tx,
+    lot: Lot,
+    cars: Collection[bytes],
+    calendar: Calendar,
+    now: datetime,
+    *,
+    first_new: Mapping[bytes, datetime] | None = None,
 ) -> list[Stay]:
     """Work out these cars' stays anew, and what is owed for them. The caller holds the lot.
 
-    What was paid stands. The stays as they are stored now.
+    What was paid stands. The stays as they are stored now, from the last one that ended before
+    what is new (`first_new`, see `stays.read_cars`).
     """
     if not cars:
         return []
-    known = await stays.read_cars(tx, lot.lot_no, cars)
+    known = await stays.read_cars(tx, lot.lot_no, cars, first_new)
     tariffs = await terms.tariffs_of(tx, lot.lot_no)
     derived = stays.work_out(known, lot.lot_no, tariffs, calendar, now)
     kept, named = await _keep_paid(tx, known.known, derived)
@@ -223,6 +241,17 @@ async def operators_lot(tx: Tx, operator_id: str, lot_id: str) -> Lot:
     if lot.operator_id != operator_id:
         raise Problem(404, "unknown-lot", "没有这个停车场。", lot_id=lot_id[:64])
     return lot
+
+
+async def give_up_open(db: Database, calendar: Calendar, now: datetime, limit: int = 500) -> int:
+    """Name the entries whose exit never came within seven days; how many stays were open."""
+    async with db.transaction(readonly=True) as tx:
+        overdue = await stays.overdue(tx, now, limit)
+    for lot_no, cars in overdue.items():
+        async with db.transaction() as tx:
+            await lock_lot(tx, lot_no)
+            await follow_cars(tx, (await assets.lots(tx, [lot_no]))[lot_no], cars, calendar, now)
+    return sum(len(cars) for cars in overdue.values())
 
 
 async def operators_order(tx: Tx, operator_id: str, order_id: UUID) -> Order:

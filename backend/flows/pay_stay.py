@@ -29,9 +29,15 @@ async def receive_notices(
         tx, [each.notice.order_id for each in received if each.outcome == "paid"]
     )
     await money.move(tx, [_charged(order) for order in paid.values()], now)
-    for order in paid.values():
-        if order.citizen_id is not None:
-            await outbox.put(tx, POINTS_TOPIC, str(order.stay_id), {"order": str(order.order_id)})
+    await outbox.put_all(
+        tx,
+        POINTS_TOPIC,
+        [
+            (str(order.stay_id), {"order": str(order.order_id)})
+            for order in paid.values()
+            if order.citizen_id is not None
+        ],
+    )
     odd = [each for each in received if each.outcome in notices.NEEDS_A_PERSON]
     if odd:
         known = await orders.orders_by_id(tx, [each.notice.order_id for each in odd])
@@ -83,12 +89,14 @@ async def pay_in_sandbox(
     return order
 
 
-async def deliver_sandbox_notices(db: Database, rail: sandbox.SandboxRail, now: datetime) -> int:
+async def deliver_sandbox_notices(
+    db: Database, rail: sandbox.SandboxRail, now: datetime, limit: int = 1_000
+) -> int:
     """The sandbox rail tells us what it has to tell now; how many notices it sent."""
     async with db.transaction() as tx:
-        due = await rail.due_notices(tx, now)
-        for each in due:
-            told = notices.read_notices(each.body)
+        due = await rail.due_notices(tx, now, limit)
+        told = [notice for each in due for notice in notices.read_notices(each.body)]
+        if told:
             await receive_notices(tx, rail.rail_id, told, now)
     return len(due)
 

@@ -4,12 +4,13 @@ from dataclasses import dataclass
 
 from backend.chain import ChainAccess
 from backend.flows.anchor_settlement import anchor_settlements
-from backend.flows.park_stay import miss_reservations
+from backend.flows.park_stay import give_up_open, miss_reservations
 from backend.flows.pay_stay import ask_for_lost, deliver_sandbox_notices
 from backend.flows.record_events import Terms
 from backend.flows.report_stay import report_stays
 from backend.flows.settle_parking import settle_waiting
 from backend.kit.services import Services
+from backend.parking import city_calendar
 from backend.payments import sandbox
 
 
@@ -29,11 +30,13 @@ class ParkingWork:
         return await deliver_sandbox_notices(services.db, self.rail, services.clock.now())
 
     async def lost(self) -> int:
-        """Ask for notices that never came, and call reservations missed whose time is over."""
+        """Ask for notices that never came; name cars that never came or never left."""
         services = self.services
         found, now = 0, services.clock.now()
         if services.settings.profile != "production":
             found = await ask_for_lost(services.db, self.rail, now)
+        calendar = city_calendar(services.settings.city_tz)
+        found += await give_up_open(services.db, calendar, now)
         return found + await miss_reservations(services.db, now)
 
     async def points(self) -> int:

@@ -34,6 +34,19 @@ async def put(tx: Tx, topic: str, key: str, payload: dict[str, Any], *, in_s: fl
     )
 
 
+async def put_all(tx: Tx, topic: str, items: Sequence[tuple[str, dict[str, Any]]]) -> None:
+    """Add several pieces of work (key, payload) at once, in the order given."""
+    if items:
+        await tx.execute(
+            """INSERT INTO outbox (topic, key, payload)
+               SELECT $1, key, payload::jsonb FROM unnest($2::text[], $3::text[])
+                   WITH ORDINALITY AS work (key, payload, n) ORDER BY n""",
+            topic,
+            [key for key, _ in items],
+            [json.dumps(payload) for _, payload in items],
+        )
+
+
 async def take(tx: Tx, topic: str, limit: int) -> list[Item]:
     """Lock up to `limit` due items of a topic, oldest first, passing over those already taken."""
     rows = await tx.fetch(

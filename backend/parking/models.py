@@ -308,6 +308,7 @@ class StayRow(SQLModel, table=True):
             postgresql_where=text("citizen_id IS NOT NULL"),
         ),
         Index("stay_day_idx", "city_day", "lot_no"),
+        Index("stay_open_idx", "entered_at", postgresql_where=text("state = 'open'")),
         Index(
             "stay_space_idx",
             "space_no",

@@ -5,7 +5,7 @@ What was paid stands; an event that arrives afterwards and would have changed it
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -13,11 +13,12 @@ from backend.kit.db import Row, Tx
 from backend.kit.sm import sm3
 from backend.parking import reservations
 from backend.parking.calendar import Calendar, instant, second
-from backend.parking.pairing import Oddity, PairedStay, Pass, pair
+from backend.parking.pairing import OPEN_S_MAX, Oddity, PairedStay, Pass, pair
 from backend.parking.reservations import EARLY, Reservation
 from backend.parking.tariff import Priced, Tariff, TariffError, charge
 from backend.parking.terms import in_force
 
+_LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
 _COLUMNS = (
     *("stay_id", "order_id", "lot_no", "space_no", "reservation_id", "citizen_id", "plate_hash"),
     *("entered_at", "left_at", "entry_lifted", "exit_lifted", "exit_event", "state"),
@@ -94,23 +95,40 @@ def order_id_of(stay_id: UUID) -> UUID:
     return UUID(bytes=sm3(b"tanhui-parking-order-v1\n" + stay_id.bytes)[:16])
 
 
-async def read_cars(tx: Tx, lot_no: int, plate_hashes: Collection[bytes]) -> Cars:
-    """Everything of these cars at this lot; a car's events are few, so all of them are read."""
+async def read_cars(
+    tx: Tx,
+    lot_no: int,
+    plate_hashes: Collection[bytes],
+    first_new: Mapping[bytes, datetime] | None = None,
+) -> Cars:
+    """What of these cars at this lot bears on what is new.
+
+    `first_new` is each car's earliest new event: a stay that ended before it is where we know that
+    the car was outside, so nothing earlier can change. Without it, everything is read.
+    """
     wanted = sorted(plate_hashes)
+    since = dict.fromkeys(wanted, _LONG_AGO)
+    if first_new is not None:
+        since |= await _outside_since(tx, lot_no, first_new)
+    froms = [since[plate_hash] for plate_hash in wanted]
     cars = Cars()
     for row in await tx.fetch(
         """SELECT e.event_id, e.device_id, e.seq, e.direction, e.occurred_at, e.space_label,
                   e.lifted, e.plate_hash
-           FROM gate_event AS e
-           WHERE e.lot_no = $1 AND e.plate_hash = ANY($2::bytea[])
-             AND NOT EXISTS (SELECT FROM plate_correction AS c WHERE c.event_id = e.event_id)
+           FROM unnest($2::bytea[], $3::timestamptz[]) AS w (plate_hash, since)
+           JOIN gate_event AS e ON e.lot_no = $1 AND e.plate_hash = w.plate_hash
+                AND e.occurred_at >= w.since
+           WHERE NOT EXISTS (SELECT FROM plate_correction AS c WHERE c.event_id = e.event_id)
            UNION ALL
            SELECT e.event_id, e.device_id, e.seq, e.direction, e.occurred_at, e.space_label,
                   e.lifted, c.plate_hash
-           FROM plate_correction AS c JOIN gate_event AS e USING (event_id)
-           WHERE e.lot_no = $1 AND c.plate_hash = ANY($2::bytea[])""",
+           FROM unnest($2::bytea[], $3::timestamptz[]) AS w (plate_hash, since)
+           JOIN plate_correction AS c ON c.plate_hash = w.plate_hash
+           JOIN gate_event AS e ON e.event_id = c.event_id
+           WHERE e.lot_no = $1 AND e.occurred_at >= w.since""",
         lot_no,
         wanted,
+        froms,
     ):
         cars.passes.setdefault(row["plate_hash"], []).append(_pass(row))
     for row in await tx.fetch(
@@ -130,13 +148,35 @@ async def read_cars(tx: Tx, lot_no: int, plate_hashes: Collection[bytes]) -> Car
         sorted(labels),
     ):
         cars.spaces[row["label"]] = row["space_no"]
-    since = min((p.at_s for each in cars.passes.values() for p in each), default=0)
-    cars.reservations = await reservations.reservations_for(tx, lot_no, wanted, instant(since))
+    first_s = min((p.at_s for each in cars.passes.values() for p in each), default=0)
+    cars.reservations = await reservations.reservations_for(tx, lot_no, wanted, instant(first_s))
     for row in await tx.fetch(
-        "SELECT * FROM stay WHERE lot_no = $1 AND plate_hash = ANY($2::bytea[])", lot_no, wanted
+        """SELECT s.* FROM unnest($2::bytea[], $3::timestamptz[]) AS w (plate_hash, since)
+           JOIN stay AS s ON s.lot_no = $1 AND s.plate_hash = w.plate_hash
+                AND s.entered_at >= w.since""",
+        lot_no,
+        wanted,
+        froms,
     ):
         cars.known[row["stay_id"]] = Stay(**dict(row))
     return cars
+
+
+async def _outside_since(
+    tx: Tx, lot_no: int, first_new: Mapping[bytes, datetime]
+) -> dict[bytes, datetime]:
+    """When the last stay began that ended before each car's new events; absent if there is none."""
+    rows = await tx.fetch(
+        """SELECT s.plate_hash, max(s.entered_at) AS entered_at
+           FROM unnest($2::bytea[], $3::timestamptz[]) AS n (plate_hash, first_new)
+           JOIN stay AS s ON s.lot_no = $1 AND s.plate_hash = n.plate_hash
+                AND s.left_at < n.first_new AND s.state IN ('due', 'excepted')
+           GROUP BY s.plate_hash""",
+        lot_no,
+        list(first_new),
+        list(first_new.values()),
+    )
+    return {row["plate_hash"]: row["entered_at"] for row in rows}
 
 
 def work_out(
@@ -366,6 +406,22 @@ async def name_exceptions(
             [each.occurred_at for each in named],
             [each.detail for each in named],
         )
+
+
+async def overdue(tx: Tx, now: datetime, limit: int) -> dict[int, set[bytes]]:
+    """Cars by lot that went in longer ago than a stay may last and never came out."""
+    rows = await tx.fetch(
+        """SELECT lot_no, plate_hash FROM stay
+           WHERE state = 'open' AND entered_at < $1::timestamptz - make_interval(secs => $2)
+           ORDER BY entered_at LIMIT $3""",
+        now,
+        OPEN_S_MAX,
+        limit,
+    )
+    found: dict[int, set[bytes]] = {}
+    for row in rows:
+        found.setdefault(row["lot_no"], set()).add(row["plate_hash"])
+    return found
 
 
 async def resolve(tx: Tx, kind: str, subject: UUID, by: str, now: datetime) -> bool:

@@ -213,6 +213,7 @@ CREATE TABLE stay (
 CREATE INDEX stay_car_idx ON stay (lot_no, plate_hash, entered_at);
 CREATE INDEX stay_citizen_idx ON stay (citizen_id, stay_id) WHERE citizen_id IS NOT NULL;
 CREATE INDEX stay_day_idx ON stay (city_day, lot_no);
+CREATE INDEX stay_open_idx ON stay (entered_at) WHERE state = 'open';
 CREATE INDEX stay_space_idx ON stay (space_no, entered_at) WHERE space_no IS NOT NULL;
 
 CREATE TABLE parking_exception (

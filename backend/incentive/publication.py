@@ -8,13 +8,19 @@ from backend.kit.cel import disagreement
 from backend.kit.expr import ExprType
 from backend.kit.needs import DocumentError
 
+ROWS_MAX = 200
+CAPS_MAX = 32
+"""What an official can still read, and a receipt still hold."""
+
 
 def check_publication(rule: Rule) -> None:
     """Refuse what this platform could not serve, and expressions that CEL reads differently.
 
-    Raises DocumentError `unknown-history`, `unknown-counter`, `cel-disagrees`, or the name of a
-    finding of `review` with an input that shows it.
+    Raises DocumentError `too-long`, `unknown-history`, `unknown-counter`, `cel-disagrees`, or the
+    name of a finding of `review` with an input that shows it.
     """
+    if len(rule.rows) > ROWS_MAX or len(rule.caps) > CAPS_MAX:
+        raise DocumentError("too-long", f"at most {ROWS_MAX} rows and {CAPS_MAX} caps")
     for name, type_name in rule.needs.history.items():
         if lookup_type(name) != type_name:
             raise DocumentError("unknown-history", f"nothing is looked up as {name}: {type_name}")

@@ -18,6 +18,10 @@ from backend.kit.needs import INTEGER_MAX, Value
 BASES_MAX = 400
 """Combinations of all names from which each number is then followed along its line."""
 
+CELLS_MAX = 100_000
+"""Conditions evaluated in all, a fraction of a second; a table that needs more is looked over in
+part, and then no row is said never to pay."""
+
 STEPS_MAX = 60
 """Changes looked for between two neighbouring values of a line."""
 
@@ -49,6 +53,10 @@ class Finding:
         return f"{rows}for example {shown or 'any input'}"
 
 
+class _Enough(Exception):
+    """The table is larger than what can be looked over."""
+
+
 @dataclass(slots=True)
 class _Table:
     """The conditions of a rule, answered for points and remembered."""
@@ -60,6 +68,8 @@ class _Table:
     def at(self, point: tuple[Value, ...]) -> Hits:
         hits = self.answers.get(point)
         if hits is None:
+            if len(self.answers) * len(self.rule.rows) > CELLS_MAX:
+                raise _Enough
             values = {**self.rule.params, **dict(zip(self.names, point, strict=True))}
             try:
                 hits = tuple(row.when.evaluate(values) is True for row in self.rule.rows)
@@ -84,10 +94,13 @@ def review(rule: Rule) -> list[Finding]:
     table = _Table(rule, names)
     found: dict[str, Finding] = {}
     paying: set[int] = set()
-    for base in _bases([candidates[name] for name in names], str(rule.digest)):
-        lines = list(_lines(table, base, candidates)) or [[base]]
-        for line in lines:
-            _look_along(table, line, found, paying)
+    try:
+        for base in _bases([candidates[name] for name in names], str(rule.digest)):
+            lines = list(_lines(table, base, candidates)) or [[base]]
+            for line in lines:
+                _look_along(table, line, found, paying)
+    except _Enough:
+        whole = False
     if whole:
         for number, row in enumerate(rule.rows):
             if number not in paying:

@@ -48,8 +48,12 @@ def test_edges_are_found_where_no_literal_stands() -> None:
 
 def test_names_compared_with_each_other_are_followed() -> None:
     document = a_rule(
-        needs=dict.fromkeys(("history", "counters", "params"), {})
-        | {"event": dict.fromkeys("xyz", "int")},
+        needs={
+            "event": dict.fromkeys("xyz", "int"),
+            "history": {},
+            "counters": {},
+            "params": {},
+        },
         rows=[
             {"id": "a", "when": "x < y", "points": "1"},
             {"id": "b", "when": "x > y && x <= z", "points": "1"},

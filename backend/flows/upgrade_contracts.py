@@ -12,6 +12,8 @@ from typing import Literal
 from backend.chain import (
     ChainKeys,
     Deployment,
+    DeploymentDiffers,
+    contracts,
     record_implementation,
     recorded_deployments,
     require_chain,
@@ -83,6 +85,8 @@ async def upgrade_contracts(
 async def _recorded(government: Government) -> Sequence[Deployment]:
     async with government.db.transaction(readonly=True) as tx:
         recorded = await recorded_deployments(tx)
+    if len(recorded) < len(contracts.CONTRACT_NAMES):
+        raise DeploymentDiffers("not deployed yet: run tanhui chain deploy")
     await require_chain(government.client, recorded)
     return recorded
 

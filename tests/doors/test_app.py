@@ -51,8 +51,11 @@ class TestProduction:
     def test_the_demo_issuer_is_refused(self, tmp_path: Path) -> None:
         with pytest.raises(NotForProduction):
             check_profile(production(tmp_path, issuer_id="tanhui.demo"))
+
+    def test_upgrades_are_announced_a_day_ahead_at_least(self, tmp_path: Path) -> None:
         with pytest.raises(NotForProduction, match="object in time"):
             check_profile(production(tmp_path, upgrade_delay_s=3_600))
+        assert production(tmp_path).timelock_delay_s == 172_800
 
     async def test_nobody_signs_in_by_sandbox(self, services) -> None:
         settings = services.settings.model_copy(update={"profile": "production"})

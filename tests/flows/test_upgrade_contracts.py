@@ -1,8 +1,9 @@
 """Another code behind the proxies: announced, in force, and nothing else has changed."""
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -23,17 +24,13 @@ from backend.flows.government_lane import Government
 from backend.flows.reconcile import reconcile
 from backend.flows.seal_log import seal_once
 from backend.flows.upgrade_contracts import look, upgrade_contracts
-from backend.kit.clock import SystemClock
+from backend.kit.clock import FixedClock, SystemClock
 from backend.kit.db import Database
+from backend.kit.settings import Settings
+from backend.kit.vault import Vault
 from tests.chain.support import NodeProcess, executed
-from tests.flows.award_world import PROGRAMME, rows, trip
-from tests.flows.test_receipts_on_chain import (
-    ON_LINE,
-    City,
-    check,
-    city,  # noqa: F401 — a fixture
-    outcomes,
-)
+from tests.flows.award_world import PROGRAMME, World, rows, trip
+from tests.flows.receipt_world import ON_LINE, City, check, outcomes, receipt_city
 
 pytestmark = pytest.mark.chain
 
@@ -86,9 +83,33 @@ async def recorded(db: Database) -> dict[str, Deployment]:
         return {each.name: each for each in await recorded_deployments(tx)}
 
 
+@pytest.fixture(scope="module")
+def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NodeProcess]:
+    """One chain for the refusals, which change nothing on it."""
+    node = NodeProcess(tmp_path_factory.mktemp("node"))
+    node.start()
+    yield node
+    node.kill()
+
+
+@pytest.fixture
+async def city(
+    db: Database, vault: Vault, clock: FixedClock, settings: Settings, tmp_path: Path
+) -> AsyncIterator[City]:
+    node = NodeProcess(tmp_path / "node")
+    node.start()
+    try:
+        async with (
+            ChainClient(node.url) as client,
+            receipt_city(World(db, vault, clock), settings, client, node.keys, node) as city,
+        ):
+            yield city
+    finally:
+        node.kill()
+
+
 async def test_an_upgrade_changes_code_and_nothing_else(
-    city: City,  # noqa: F811 — a fixture
-    monkeypatch: pytest.MonkeyPatch,
+    city: City, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world, access, db, keys = city.world, city.access, city.world.db, city.node.keys
     client, release = access.client, a_release()
@@ -149,14 +170,6 @@ async def _killed(*_: object, **__: object) -> None:
 
 
 # --- refusals: nothing is sent -----------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NodeProcess]:
-    node = NodeProcess(tmp_path_factory.mktemp("node"))
-    node.start()
-    yield node
-    node.kill()
 
 
 async def test_a_changed_layout_is_refused(node: NodeProcess) -> None:

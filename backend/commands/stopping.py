@@ -8,8 +8,7 @@ import typer
 
 if TYPE_CHECKING:
     from backend.commands.rules import Tools
-    from backend.officials import Session
-    from backend.officials.life import Stop
+    from backend.officials import Session, life
 
 What = Literal["rule", "method"]
 
@@ -80,7 +79,7 @@ async def _standing_order(
     version: int,
     reason: str,
     day_to: date | None,
-) -> "Stop":
+) -> "life.Stop":
     """The order that waits for a second signature, else a new one."""
     from backend.flows.enact_rule import CODES
     from backend.flows.stop_rule import order_stop

@@ -7,19 +7,18 @@ from backend.flows import seat_approver
 from backend.flows.government_lane import Government, deployed, settle, terms_now
 from backend.kit.services import Services
 from backend.officials import Session, requests
-from backend.officials.requests import Act, Request, Settled
 
 
 async def ask(
     services: Services,
     by: Session,
-    act: Act,
+    act: requests.Act,
     official_id: str,
     reason: str,
     *,
     role: str | None = None,
     name: str | None = None,
-) -> tuple[Request, str | None]:
+) -> tuple[requests.Request, str | None]:
     """Ask for a change; the asker's half of the activation code with it, where there is one.
 
     Raises Problem as `officials.requests.ask` does.
@@ -48,7 +47,7 @@ async def ask(
 
 async def settle_request(
     services: Services, government: Government, by: Session, request_id: UUID, *, confirm: bool
-) -> Settled:
+) -> requests.Settled:
     """Confirm or refuse a request. A confirmed one moves the approvers on chain where it must.
 
     Raises Problem as `officials.requests.settle` does; of someone who has a signing key also 503

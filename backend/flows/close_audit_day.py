@@ -8,14 +8,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 
-from backend import officials, proof, views
+from backend import proof, views
 from backend.kit.clock import Clock, city_day, day_bounds
 from backend.kit.db import Database, Tx
 from backend.kit.ids import new_id
 from backend.kit.logs import log
 from backend.kit.problems import Problem
 from backend.kit.settings import Settings
-from backend.officials.audit import AUDIT_LOCK, ClosedDay, Entry
+from backend.officials import audit
 from backend.proof import leaves, merkle
 
 DAYS_MAX = 400
@@ -32,7 +32,7 @@ class AuditedDay:
     day: date
     count: int
     head: bytes
-    closed: ClosedDay | None
+    closed: audit.ClosedDay | None
     index: int | None
     differences: tuple[str, ...]
 
@@ -53,9 +53,9 @@ async def close_audit_days(db: Database, clock: Clock, city_tz: str) -> int:
 async def audit_log_day(tx: Tx, settings: Settings, day: date) -> AuditedDay:
     """Recompute a day's head from its rows, and compare with what was closed and sealed."""
     opens_at, closes_at = day_bounds(day, settings.city_tz)
-    entries = await officials.audit.entries_between(tx, opens_at, closes_at)
+    entries = await audit.entries_between(tx, opens_at, closes_at)
     head = head_of(entries)
-    closed = next(iter(await officials.audit.closed_days(tx, day)), None)
+    closed = next(iter(await audit.closed_days(tx, day)), None)
     differences: list[str] = []
     index = None
     if closed is not None:
@@ -78,15 +78,15 @@ async def audit_log_day(tx: Tx, settings: Settings, day: date) -> AuditedDay:
     return AuditedDay(day, len(entries), head, closed, index, tuple(differences))
 
 
-async def head_id_of(tx: Tx, day: date) -> ClosedDay:
+async def head_id_of(tx: Tx, day: date) -> audit.ClosedDay:
     """The closed day of a date. Raises Problem 404 `day-not-closed`."""
-    closed = next(iter(await officials.audit.closed_days(tx, day)), None)
+    closed = next(iter(await audit.closed_days(tx, day)), None)
     if closed is None:
         raise Problem(404, "day-not-closed", "这一天的审计日志还没有结账。", day=str(day))
     return closed
 
 
-def head_of(entries: Sequence[Entry]) -> bytes:
+def head_of(entries: Sequence[audit.Entry]) -> bytes:
     """The root over a day's entries; H("") of none."""
     return merkle.append(0, {}, [merkle.leaf_hash(each.canonical()) for each in entries]).root
 
@@ -95,7 +95,7 @@ async def _next_day(tx: Tx, city_tz: str) -> date | None:
     last = await tx.fetchval("SELECT max(city_day) FROM audit_day")
     if last is not None:
         return last + timedelta(days=1)
-    first = await officials.audit.first_entry_at(tx)
+    first = await audit.first_entry_at(tx)
     return None if first is None else city_day(first, city_tz)
 
 
@@ -103,11 +103,11 @@ async def _close(db: Database, clock: Clock, city_tz: str, day: date) -> None:
     opens_at, closes_at = day_bounds(day, city_tz)
     async with db.transaction() as tx:
         # Whoever notes holds this lock shared: all acts of the day are committed once we have it.
-        await tx.lock(AUDIT_LOCK)
-        if await officials.audit.closed_days(tx, day):
+        await tx.lock(audit.AUDIT_LOCK)
+        if await audit.closed_days(tx, day):
             return
-        entries = await officials.audit.entries_between(tx, opens_at, closes_at)
-        closed = ClosedDay(day, new_id(), opens_at, closes_at, len(entries), head_of(entries))
-        await officials.audit.close_day(tx, closed, clock.now())
+        entries = await audit.entries_between(tx, opens_at, closes_at)
+        closed = audit.ClosedDay(day, new_id(), opens_at, closes_at, len(entries), head_of(entries))
+        await audit.close_day(tx, closed, clock.now())
         await proof.queue(tx, leaves.AUDIT_HEAD, [closed.head_id])
     log("audit_day_closed", day=day, entries=closed.count, head=closed.head.hex())

@@ -44,7 +44,6 @@ from backend.kit.logs import log
 from backend.kit.needs import DocumentError
 from backend.kit.problems import Problem
 from backend.officials import Official, life, requests
-from backend.officials.life import StepTaken
 
 What = Literal["rule", "method"]
 CODES: dict[What, int] = {"rule": contracts.WHAT_RULE, "method": contracts.WHAT_METHOD}
@@ -320,7 +319,7 @@ def refuse_other_key(official: Official, digest: bytes, signature: bytes) -> Non
         )
 
 
-def is_submitted(steps: Sequence[StepTaken], digest: bytes) -> bool:
+def is_submitted(steps: Sequence[life.StepTaken], digest: bytes) -> bool:
     """Whether a version with this digest waits for approval or is past it."""
     return bool(steps) and steps[-1].step == "submitted" and steps[-1].digest == digest
 

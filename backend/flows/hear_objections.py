@@ -8,7 +8,6 @@ from backend.flows.government_lane import standing
 from backend.kit.problems import Problem
 from backend.kit.services import Services
 from backend.officials import Session, life
-from backend.officials.life import ObjectionFiled
 
 OBJECTIONS_MAX = 10_000
 """How many objections one notice takes."""
@@ -16,7 +15,7 @@ OBJECTIONS_MAX = 10_000
 
 async def object_to(
     services: Services, notice_id: UUID, text: str, contact: str | None
-) -> ObjectionFiled:
+) -> life.ObjectionFiled:
     """File an objection. Text and contact are sealed; the text is shown with its answer.
 
     Raises Problem: 404 `unknown-notice`, 409 `notice-closed`, `too-many-objections`.
@@ -42,7 +41,7 @@ async def object_to(
 
 async def answer_objection(
     services: Services, by: Session, objection_id: UUID, answer: str, *, upheld: bool
-) -> ObjectionFiled:
+) -> life.ObjectionFiled:
     """Answer an objection; the answer is public. An upheld one sends the document back.
 
     Raises Problem: 404 `unknown-objection`, 409 `already-answered`.

@@ -41,7 +41,6 @@ from backend.kit.db import Row, Tx
 from backend.kit.problems import Problem
 from backend.kit.services import Services
 from backend.officials import Session, life
-from backend.officials.life import Notice, StepTaken
 
 State = Literal[
     "draft",
@@ -67,10 +66,10 @@ class Life:
 
     version: Version
     state: State
-    steps: tuple[StepTaken, ...]
+    steps: tuple[life.StepTaken, ...]
     approvals: tuple[Row, ...]
     simulated: bool
-    notice: Notice | None
+    notice: life.Notice | None
     open_objections: int
     upheld_objections: int
     refused: str | None
@@ -378,9 +377,9 @@ async def _simulated(tx: Tx, found: Version) -> bool:
 
 def _on_its_way(
     found: Version,
-    steps: Sequence[StepTaken],
+    steps: Sequence[life.StepTaken],
     counting: Sequence[Row],
-    notice: Notice | None,
+    notice: life.Notice | None,
     *,
     simulated: bool,
 ) -> State:

@@ -46,7 +46,6 @@ from backend.kit.logs import log
 from backend.kit.problems import Problem
 from backend.kit.services import Services
 from backend.officials import Session, life
-from backend.officials.life import Stop
 
 PURPOSE = "stop"
 _GAS = 300_000
@@ -56,7 +55,7 @@ _GAS = 300_000
 class StopStanding:
     """Where a stop stands: who signed, whether the chain has it, or why it refused."""
 
-    stop: Stop
+    stop: life.Stop
     approvers: tuple[str, ...]
     stopped: bool
     reason: str | None = None
@@ -70,7 +69,7 @@ async def order_stop(
     version: int,
     reason: str,
     day_to: date | None = None,
-) -> tuple[Stop, dict[str, object]]:
+) -> tuple[life.Stop, dict[str, object]]:
     """Order a stop from `day_to` on, else from the earliest possible day; what is to be signed.
 
     Raises Problem: 404 `unknown-document`, 409 `wrong-state`, 422 `stop-too-early`,
@@ -176,7 +175,7 @@ def purposes(government: Government) -> dict[str, Purpose]:
     return {PURPOSE: Purpose(on_settled=on_settled, explain=explain_failure)}
 
 
-async def _ordered(tx: Tx, stop_id: UUID) -> tuple[Stop, Version]:
+async def _ordered(tx: Tx, stop_id: UUID) -> tuple[life.Stop, Version]:
     """A stop, and the version as it will be: its window ends at the stop's day."""
     stop = await life.stop_of(tx, stop_id)
     if stop is None:
@@ -191,7 +190,7 @@ async def _sign(
     services: Services,
     place: Deployed,
     found: Version,
-    stop: Stop,
+    stop: life.Stop,
     user: str,
     signed: Signer | bytes,
 ) -> None:
@@ -216,7 +215,7 @@ async def _counting(tx: Tx, stop_id: UUID) -> list[Row]:
     return rows[:1]
 
 
-async def _close_window(tx: Tx, services: Services, found: Version, stop: Stop) -> None:
+async def _close_window(tx: Tx, services: Services, found: Version, stop: life.Stop) -> None:
     """From here on nothing is awarded for the days that the stop takes away."""
     now = services.clock.now()
     if found.what == "rule":
@@ -252,7 +251,7 @@ async def _window_end(tx: Tx, found: Version) -> date | None:
     return row["day_to"]
 
 
-def _ref(found: Version, stop: Stop) -> str:
+def _ref(found: Version, stop: life.Stop) -> str:
     return f"{found.ref}/{stop.stop_id}"
 
 

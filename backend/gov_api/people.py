@@ -15,7 +15,6 @@ from backend.gov_api.office import Office
 from backend.gov_api.writing import ON_CHAIN, WRITE, IdempotencyKey, In, Once, example
 from backend.kit.openapi import BAD_SHAPE, Refusal, refusals
 from backend.officials import Session
-from backend.officials.requests import Request as AccountRequest
 
 NOT_YOURSELF: Refusal = (403, "not-about-yourself", "不能办理关于自己账号的申请。")
 SECOND: Refusal = (403, "second-person-needed", "须由另一位管理员确认。")
@@ -193,7 +192,7 @@ def _add_settling(
         return await once(request, session.official.official_id, idempotency_key, write)
 
 
-def request_out(request: AccountRequest, half: str | None = None) -> RequestOut:
+def request_out(request: officials.requests.Request, half: str | None = None) -> RequestOut:
     """A request as the door shows it."""
     return RequestOut(
         request_id=request.request_id,

@@ -15,7 +15,6 @@ from backend.gov_api.writing import NOT_DEPLOYED, ON_CHAIN, WRITE, IdempotencyKe
 from backend.kit.openapi import BAD_SHAPE, Refusal, refusals
 from backend.kit.problems import Problem
 from backend.officials import Session, life
-from backend.officials.life import ObjectionFiled
 
 UNKNOWN_STOP: Refusal = (404, "unknown-stop", "没有这项停用令。")
 STOP_EARLY: Refusal = (422, "stop-too-early", "早于可以停用的第一天。")
@@ -136,7 +135,7 @@ def _add_objections(door: APIRouter, office: Office) -> None:
         return await once(request, session.official.official_id, idempotency_key, write)
 
 
-def objection_out(found: ObjectionFiled) -> shapes.Objection:
+def objection_out(found: life.ObjectionFiled) -> shapes.Objection:
     """An objection as officials see it."""
     return shapes.Objection(
         objection_id=found.objection_id,

@@ -13,7 +13,6 @@ from backend.kit.openapi import BAD_SHAPE, Refusal, refusals
 from backend.kit.problems import Problem
 from backend.kit.services import Services
 from backend.officials import life
-from backend.officials.life import ObjectionFiled
 from backend.public_api.rpc import CALLS_PER_MINUTE_MAX, take_calls
 
 OBJECTIONS_PER_MINUTE_MAX = 10
@@ -144,7 +143,7 @@ def _listed_out(notice: life.Notice) -> NoticeListed:
     )
 
 
-def _objection_out(filed: ObjectionFiled) -> ObjectionOut:
+def _objection_out(filed: life.ObjectionFiled) -> ObjectionOut:
     return ObjectionOut(
         objection_id=filed.objection_id,
         filed_at=filed.filed_at,

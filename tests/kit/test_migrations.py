@@ -45,6 +45,8 @@ WRITTEN_ONCE = (
     *("leaf", "log_node", "checkpoint"),
     "delivery_attempt",
     *("statement", "statement_part", "cosignature"),
+    *("audit_entry", "audit_day", "document_step", "public_notice"),
+    *("objection", "objection_answer", "stop_order", "stop_approval"),
 )
 # What a person's deletion removes.
 ERASABLE = {"citizen_secret", "evidence_body", "leaf_secret", "reading"}

@@ -36,9 +36,8 @@ def _commands(usual: What) -> typer.Typer:
     def draft(  # pyright: ignore[reportUnusedFunction]
         file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, readable=True)],
     ) -> None:
-        """Check a rule or method file and store it as a draft."""
-        text = file.read_bytes()
-        run(lambda tools: _draft(tools, text))
+        """Check a rule or method file (JSON or YAML) and store it as a draft."""
+        run(lambda tools: _draft(tools, file))
 
     @group.command("approve")
     def approve(  # pyright: ignore[reportUnusedFunction]
@@ -134,6 +133,16 @@ def _add_funding(group: typer.Typer) -> None:
         )
         run(lambda tools: _open(tools, made))
 
+    @group.command("terms")
+    def terms(  # pyright: ignore[reportUnusedFunction]
+        programme_id: Annotated[str, typer.Argument(metavar="PROGRAMME")],
+        file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, readable=True)],
+        day_from: Annotated[datetime, typer.Option("--from", formats=["%Y-%m-%d"])],
+        official: Annotated[str, typer.Option(help="Who lays them down.")],
+    ) -> None:
+        """Lay down a programme's next terms, a YAML or JSON file (docs/rules.md)."""
+        run(lambda tools: _terms(tools, programme_id, file, day_from.date(), official))
+
     @group.command("fund")
     def fund(  # pyright: ignore[reportUnusedFunction]
         programme_id: Annotated[str, typer.Argument(metavar="PROGRAMME")],
@@ -197,9 +206,16 @@ def _what(text: str) -> What:
     return "rule" if text == "rule" else "method"
 
 
-async def _draft(tools: Tools, text: bytes) -> None:
+async def _draft(tools: Tools, file: Path) -> None:
+    from backend.commands.rule_files import as_json
     from backend.flows.enact_rule import draft
+    from backend.kit.needs import DocumentError
+    from backend.kit.problems import Problem
 
+    try:
+        text = as_json(file)
+    except DocumentError as error:
+        raise Problem(422, error.name, f"文件不是合法的 YAML:{error.detail}") from error
     made = await draft(tools.services.db, tools.services.clock, text)
     typer.echo(f"{made.what} {made.id} {made.version} 已存为草案,摘要 {made.digest.hex()}")
 
@@ -244,6 +260,32 @@ async def _open(tools: Tools, made: "Programme") -> None:
 
     await open_programme(government_of(tools), made)
     typer.echo(f"激励活动 {made.programme_id} 已设立,积分类别 {made.points_class}")
+
+
+async def _terms(
+    tools: Tools, programme_id: str, file: Path, day_from: date, official: str
+) -> None:
+    import json
+
+    from backend import incentive, officials
+    from backend.commands.rule_files import as_json
+    from backend.kit.needs import DocumentError
+    from backend.kit.problems import Problem
+
+    now = tools.services.clock.now()
+    try:
+        async with tools.services.db.transaction() as tx:
+            document: object = json.loads(as_json(file))
+            made = await incentive.record_terms(tx, programme_id, document, day_from, official, now)
+            detail = {"version": made.version, "day_from": day_from}
+            await officials.note(
+                tx, actor=official, act="programme.terms", about=programme_id, detail=detail, at=now
+            )
+    except DocumentError as error:
+        raise Problem(422, error.name, error.detail) from error
+    except ValueError as error:
+        raise Problem(422, "not-json", f"文件不是合法的 JSON:{error}") from error
+    typer.echo(f"激励活动 {programme_id} 条款第 {made.version} 版,自 {day_from} 起")
 
 
 async def _fund(tools: Tools, programme_id: str, period: str, points: int) -> None:

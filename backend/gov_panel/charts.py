@@ -2,7 +2,7 @@
 
 # pyright: standard
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from nicegui import ui
@@ -37,6 +37,25 @@ def days(cells: Sequence[Cell], *, dark: bool = False) -> None:
         dark,
         height=300,
     )  # fmt: skip
+
+
+def two_lines(names: Sequence[str], lines: Mapping[str, Sequence[int]]) -> None:
+    """Whole numbers by day, a line each."""
+    _chart(
+        {
+            "legend": {"data": list(lines), "top": 0},
+            "grid": {"left": 64, "right": 24, "top": 40, "bottom": 32},
+            "tooltip": {"trigger": "axis"},
+            "xAxis": {"type": "category", "data": [name[5:] for name in names]},
+            "yAxis": {"type": "value", "name": "分"},
+            "series": [
+                {"name": name, "type": "line", "data": list(values)}
+                for name, values in lines.items()
+            ],
+        },
+        dark=False,
+        height=260,
+    )
 
 
 def bars(cells: Sequence[Cell], *, dark: bool = False) -> None:

@@ -2,14 +2,13 @@
 
 # pyright: standard
 
-import functools
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from fastapi import Request
-from nicegui import ui
+from nicegui import background_tasks, ui
 
 from backend import officials
 from backend.chain import ChainClient, open_keys, profile_of
@@ -24,6 +23,9 @@ from backend.officials import Session
 
 COOKIE = "tanhui_panel"
 """The session's token: HttpOnly and SameSite=Strict, and nowhere else in the browser."""
+
+Again = Callable[[], None]
+"""Makes a part of the page anew: see `renewal`."""
 
 SIGNED_OUT = Problem(401, "not-signed-in", "登录已失效,请重新登录。")
 
@@ -120,8 +122,9 @@ class Visit:
         `work` answers with the sentence to show, or None to show nothing.
         """
 
-        @functools.wraps(work)
         async def handle() -> None:
+            # The work may renew the part of the page that the handler's button lies in.
+            client = ui.context.client
             try:
                 said = await work(await self.desk.still(self.token, act))
             except Problem as problem:
@@ -133,9 +136,24 @@ class Visit:
                 ui.notify("数据库暂时连接不上,请稍后再试。", type="negative")
             else:
                 if said:
-                    ui.notify(said, type="positive", position="top")
+                    with client:
+                        ui.notify(said, type="positive", position="top")
 
         return handle
+
+
+def renewal(refresh: Callable[[], Awaitable[None]]) -> Again:
+    """A way to make a part of the page anew that outlives the buttons and timers in that part."""
+    client = ui.context.client
+
+    async def renewed() -> None:
+        with client:
+            await refresh()
+
+    def again() -> None:
+        background_tasks.create(renewed(), name="renewal of a page")
+
+    return again
 
 
 def tell(problem: Problem) -> None:

@@ -8,10 +8,8 @@ from typing import Any
 from nicegui import ui
 
 from backend.flows.own_key import unlock
-from backend.gov_panel.desk import Visit
+from backend.gov_panel.desk import Again, Visit
 from backend.officials import Session
-
-Again = Callable[[], Any]
 
 
 def ask(
@@ -20,7 +18,7 @@ def ask(
     question: str,
     act: str,
     work: Callable[[Session, str], Awaitable[str]],
-    again: Any,
+    again: Again,
     *,
     optional: bool = False,
 ) -> None:
@@ -36,7 +34,7 @@ def ask(
                 return None
             said = await work(by, words)
             dialog.close()
-            await _renew(again)
+            again()
             return said
 
         _ending(dialog, label, visit.doing(act, go))
@@ -49,7 +47,7 @@ def confirm(
     warning: str,
     act: str,
     work: Callable[[Session], Awaitable[str]],
-    again: Any,
+    again: Again,
 ) -> None:
     """A button whose dialog says what will happen before `work` is done."""
     with ui.dialog() as dialog, ui.card().style("min-width:420px"):
@@ -59,7 +57,7 @@ def confirm(
         async def go(by: Session) -> str | None:
             said = await work(by)
             dialog.close()
-            await _renew(again)
+            again()
             return said
 
         _ending(dialog, label, visit.doing(act, go))
@@ -71,7 +69,7 @@ def signing(
     label: str,
     act: str,
     work: Callable[[Session, Any], Awaitable[str]],
-    again: Any,
+    again: Again,
 ) -> None:
     """A button whose dialog unlocks the official's own key for this one signature."""
     with ui.dialog() as dialog, ui.card().style("min-width:420px"):
@@ -92,7 +90,7 @@ def signing(
                 password.value, totp.value = "", ""
             said = await work(by, signer)
             dialog.close()
-            await _renew(again)
+            again()
             return said
 
         _ending(dialog, label, visit.doing(act, go))
@@ -103,9 +101,3 @@ def _ending(dialog: ui.dialog, label: str, go: Callable[[], Awaitable[None]]) ->
     with ui.row().style("width:100%;justify-content:flex-end;gap:8px"):
         ui.button("取消", on_click=dialog.close).props("flat")
         ui.button(f"确认{label}" if len(label) < 8 else "确认", on_click=go)
-
-
-async def _renew(again: Any) -> None:
-    renewed = again()
-    if renewed is not None:
-        await renewed

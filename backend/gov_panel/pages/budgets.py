@@ -8,7 +8,7 @@ from nicegui import ui
 
 from backend import incentive
 from backend.flows.fund_programme import Envelope, set_envelope
-from backend.gov_panel.desk import Desk, Visit
+from backend.gov_panel.desk import Again, Desk, Visit, renewal
 from backend.gov_panel.dialogs import ask
 from backend.gov_panel.frame import card, chip, failed, pairs, place
 from backend.incentive import BudgetState
@@ -27,12 +27,12 @@ def register(desk: Desk) -> None:
     async def page(visit: Visit) -> None:
         @ui.refreshable
         async def whole() -> None:
-            await _whole(visit, whole.refresh)
+            await _whole(visit, renewal(whole.refresh))
 
         await whole()
 
 
-async def _whole(visit: Visit, again: object) -> None:
+async def _whole(visit: Visit, again: Again) -> None:
     services = visit.services
     today = city_day(services.clock.now(), services.settings.city_tz)
     async with services.db.transaction(readonly=True, isolation="repeatable_read") as tx:
@@ -65,7 +65,7 @@ def _budget(
     name: str,
     spent: dict[date, int],
     today: date,
-    again: object,
+    again: Again,
 ) -> None:
     left = state.envelope - state.issued
     share = 100 * state.issued // state.envelope if state.envelope else 100

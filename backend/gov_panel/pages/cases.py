@@ -11,7 +11,7 @@ from backend import citizens, views
 from backend.cases import Case, service
 from backend.flows import decide_case
 from backend.flows.redeem_points import Shop
-from backend.gov_panel.desk import Desk, Visit
+from backend.gov_panel.desk import Again, Desk, Visit, renewal
 from backend.gov_panel.dialogs import ask
 from backend.gov_panel.frame import card, chip, moment, pairs, place, table
 from backend.kit.clock import city_day
@@ -41,7 +41,7 @@ def register(desk: Desk) -> None:
 
         @ui.refreshable
         async def whole() -> None:
-            await _whole(visit, case_id, whole.refresh)
+            await _whole(visit, case_id, renewal(whole.refresh))
 
         await whole()
 
@@ -92,7 +92,7 @@ async def _list(visit: Visit) -> None:
         )  # fmt: skip
 
 
-async def _whole(visit: Visit, case_id: UUID, again: Any) -> None:
+async def _whole(visit: Visit, case_id: UUID, again: Again) -> None:
     services = visit.services
     async with services.db.transaction() as tx:
         case = await service.case_of(tx, services.vault, case_id)
@@ -127,7 +127,7 @@ async def _whole(visit: Visit, case_id: UUID, again: Any) -> None:
             )  # fmt: skip
 
 
-def _acts(visit: Visit, case: Case, again: Any) -> None:
+def _acts(visit: Visit, case: Case, again: Again) -> None:
     services = visit.services
 
     def deciding(outcome: Any, remedy: Any) -> Any:

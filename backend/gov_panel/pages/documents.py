@@ -13,10 +13,10 @@ from backend.flows import hear_objections, rule_life
 from backend.flows.enact_rule import What
 from backend.flows.rule_life import Life
 from backend.flows.rule_words import rule_card
-from backend.gov_panel.desk import Desk, Visit
+from backend.gov_panel.desk import Again, Desk, Visit, renewal
 from backend.gov_panel.dialogs import ask, confirm, signing
 from backend.gov_panel.frame import beside, card, chip, moment, pairs, place, table
-from backend.gov_panel.pages import stopping
+from backend.gov_panel.pages import simulating, stopping
 from backend.kit.canonical import loads_strict
 from backend.kit.problems import Problem
 from backend.officials import Session, life
@@ -96,12 +96,12 @@ def _single(desk: Desk, what: What) -> None:
 
         @ui.refreshable
         async def whole() -> None:
-            await _whole(visit, what, name, version, whole.refresh)
+            await _whole(visit, what, name, version, renewal(whole.refresh))
 
         await whole()
 
 
-async def _whole(visit: Visit, what: What, name: str, version: int, again: Any) -> None:
+async def _whole(visit: Visit, what: What, name: str, version: int, again: Again) -> None:
     services = visit.services
     async with services.db.transaction(isolation="repeatable_read", readonly=True) as tx:
         at = await rule_life.life_of(tx, services, what, name, version, lock=False)
@@ -124,6 +124,7 @@ async def _whole(visit: Visit, what: What, name: str, version: int, again: Any) 
             _history(visit, at)
     if what == "rule":
         _decision_table(document)
+        await simulating.latest(visit, name, version, again)
     await stopping.orders(visit, at, again)
     if at.notice is not None:
         _objections(visit, objections, again)
@@ -194,7 +195,7 @@ def _decision_table(document: bytes) -> None:
             chip("检查过边界:没有空档、重叠或永不成立的行")
 
 
-def _acts(visit: Visit, what: What, at: Life, again: Any) -> None:
+def _acts(visit: Visit, what: What, at: Life, again: Again) -> None:
     name, version = at.version.id, at.version.version
     services, desk = visit.services, visit.desk
 
@@ -227,6 +228,8 @@ def _acts(visit: Visit, what: What, at: Life, again: Any) -> None:
                     "修改草案", icon="edit",
                     on_click=lambda: ui.navigate.to(f"/rules/draft?from={name}/{version}"),
                 ).props("outline")  # fmt: skip
+            if what == "rule" and visit.may("rules.simulate"):
+                simulating.button(visit, name, version, again)
             if visit.may("rules.submit"):
                 confirm(
                     visit, "提交审批", "提交后不能再修改这一版。", "rules.submit", submit, again
@@ -246,7 +249,7 @@ def _acts(visit: Visit, what: What, at: Life, again: Any) -> None:
             stopping.button(visit, what, at, again)
 
 
-def _objections(visit: Visit, objections: Sequence[life.ObjectionFiled], again: Any) -> None:
+def _objections(visit: Visit, objections: Sequence[life.ObjectionFiled], again: Again) -> None:
     with card(f"公众异议({len(objections)} 件)"):
         if not objections:
             ui.label("目前没有异议。任何人可以在公示页提出,不需登录。").classes("th-empty")
@@ -263,7 +266,7 @@ def _objections(visit: Visit, objections: Sequence[life.ObjectionFiled], again: 
                     chip("未答复", "warn")
 
 
-def _answering(visit: Visit, objection: life.ObjectionFiled, again: Any) -> None:
+def _answering(visit: Visit, objection: life.ObjectionFiled, again: Again) -> None:
     async def answered(by: Session, answer: str, upheld: bool) -> str:
         await hear_objections.answer_objection(
             visit.services, by, objection.objection_id, answer, upheld=upheld

@@ -9,7 +9,7 @@ from nicegui import ui
 
 from backend import officials
 from backend.flows import change_official
-from backend.gov_panel.desk import Desk, Visit
+from backend.gov_panel.desk import Again, Desk, Visit, renewal
 from backend.gov_panel.frame import card, chip, moment, place, table
 from backend.officials import Session
 from backend.officials.roles import TITLES
@@ -26,12 +26,12 @@ def register(desk: Desk) -> None:
     async def page(visit: Visit) -> None:
         @ui.refreshable
         async def whole() -> None:
-            await _whole(visit, whole.refresh)
+            await _whole(visit, renewal(whole.refresh))
 
         await whole()
 
 
-async def _whole(visit: Visit, again: Any) -> None:
+async def _whole(visit: Visit, again: Again) -> None:
     async with visit.services.db.transaction(readonly=True) as tx:
         people = await officials.listed(tx)
         requests = await officials.requests.requests(tx, limit=100)
@@ -65,7 +65,7 @@ async def _whole(visit: Visit, again: Any) -> None:
                     _settling(visit, each.request_id, again)
 
 
-def _asking(visit: Visit, again: Any) -> None:
+def _asking(visit: Visit, again: Again) -> None:
     asked: dict[str, Any] = {
         "act": "grant",
         "user": "",
@@ -81,7 +81,7 @@ def _asking(visit: Visit, again: Any) -> None:
             role=asked["role"] if act in {"enrol", "grant", "revoke"} else None,
             name=asked["name"].strip() if act == "enrol" else None,
         )  # fmt: skip
-        await again()
+        again()
         if half is not None:
             _show_half(half)
         return "申请已提交,等待另一位管理员确认。"
@@ -95,12 +95,12 @@ def _asking(visit: Visit, again: Any) -> None:
         ui.button("提交申请", on_click=visit.doing("officials.request", send))
 
 
-def _settling(visit: Visit, request_id: UUID, again: Any) -> None:
+def _settling(visit: Visit, request_id: UUID, again: Again) -> None:
     async def settle(by: Session, *, confirm: bool) -> str:
         settled = await change_official.settle_request(
             visit.services, visit.desk.government, by, request_id, confirm=confirm
         )
-        await again()
+        again()
         if settled.code_half is not None:
             _show_half(settled.code_half)
         return "已生效。" if confirm else "已拒绝。"

@@ -9,13 +9,13 @@ from nicegui import ui
 from backend.flows import stop_rule
 from backend.flows.enact_rule import What
 from backend.flows.rule_life import Life
-from backend.gov_panel.desk import Visit
+from backend.gov_panel.desk import Again, Visit
 from backend.gov_panel.dialogs import ask, signing
 from backend.gov_panel.frame import card, moment
 from backend.officials import Session, life
 
 
-def button(visit: Visit, what: What, at: Life, again: Any) -> None:
+def button(visit: Visit, what: What, at: Life, again: Again) -> None:
     """The button that orders a stop."""
 
     async def order(by: Session, reason: str) -> str:
@@ -27,7 +27,7 @@ def button(visit: Visit, what: What, at: Life, again: Any) -> None:
     ask(visit, "停用", "停用的原因(公开)", "rules.stop", order, again)
 
 
-async def orders(visit: Visit, at: Life, again: Any) -> None:
+async def orders(visit: Visit, at: Life, again: Again) -> None:
     """Orders to stop this version, with the signatures they still need."""
     async with visit.services.db.transaction(readonly=True) as tx:
         found = await life.stops(tx, at.version.key)

@@ -207,12 +207,13 @@ def test_every_screen_of_a_person_with_a_past(phone: Page, stranger: Stranger) -
     sign_in(phone, code.rpartition("-")[0])
     for screen in SCREENS:
         go(phone, screen)
-    phone.evaluate("location.hash = '#/me'")
+        assert phone.evaluate(CONTRAST) == [], screen
+    go(phone, "me")
     phone.click("#large-type")
+    phone.emulate_media(color_scheme="dark")
     for screen in SCREENS:
         go(phone, screen)
-    faint = phone.evaluate(CONTRAST)
-    assert faint == [], json.dumps(faint, ensure_ascii=False)
+        assert phone.evaluate(CONTRAST) == [], f"{screen} in the dark"
 
 
 CONTRAST = """() => {

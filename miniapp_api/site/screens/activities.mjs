@@ -78,7 +78,7 @@ export const activityScreen = {
 function hero({ points, state, scenario, reduction_mg: mg }) {
   const [words, look] = STATES[state];
   return h("div", { class: `hero ${points ? "good" : ""}` },
-    h("p", {}, scenarioName(scenario), " ", tag(words, look)),
+    h("p", {}, scenarioName(scenario), " ", points ? tag(words, look) : null),
     h("div", { class: "sum", id: "points" }, points ? `+${number(points)} 分` : "未计分"),
     h("p", {}, mg === null ? "" : `减排 ${weight(mg)}二氧化碳当量`));
 }

@@ -8,7 +8,7 @@ export const signInScreen = {
   title: "登录", bare: true, open: true,
   async draw() {
     if ((await profile()) === "production") return [welcome(h("p", { class: "card" },
-      "请从微信或支付宝里的“碳惠”小程序进入；网页登录只用于演示。"))];
+      "请从微信或支付宝里的“碳惠”小程序进入；网页登录只用于演示。"), toVerify())];
     const name = h("input", { id: "name", maxlength: 40, autocomplete: "username", value: "",
       placeholder: "例如 demo-01", autocapitalize: "off" });
     const go = act("登录", async () => {
@@ -28,7 +28,8 @@ export const signInScreen = {
     welcome(),
     field("演示名字（体验登录，不需要手机号）", name),
     go,
-    h("p", { class: "muted small" }, "正式环境由微信或支付宝登录。登录之后，未经您逐项授权，任何平台都不能上报您的行为。"));
+    h("p", { class: "muted small" }, "正式环境由微信或支付宝登录。登录之后，未经您逐项授权，任何平台都不能上报您的行为。"),
+    toVerify());
     return [form];
   },
 };
@@ -45,5 +46,7 @@ const welcome = (...more) => h("div", {},
   h("img", { class: "mark", src: "/mark.svg", alt: "" }),
   h("h1", {}, "碳惠"),
   h("p", { class: "lead" }, "低碳出行与节电，每一分都能自己核验"),
-  more,
-  h("p", { class: "small centre" }, h("a", { href: "/verify" }, "只想核验一张回执？不用登录")));
+  more);
+
+const toVerify = () => h("p", { class: "small centre" },
+  h("a", { href: "/verify" }, "只想核验一张回执？不用登录"));

@@ -49,7 +49,7 @@ const SYMBOLS = { clothing: "gift", food: "leaf", home: "home", travel: "metro",
 
 const need = ({ need: name, title, reduction_mg: mg, scenarios }) => row({
   symbol: SYMBOLS[name], title, end: h("b", {}, mg === 0 ? "—" : weight(mg)),
-  told: scenarios.length === 0 ? "还没有可上报的场景" : scenarios.map((one) => one.title).join("、"),
+  told: scenarios.length === 0 ? "这个月没有记录" : scenarios.map((one) => one.title).join("、"),
 });
 
 function trend(points, month) {
@@ -62,7 +62,8 @@ function trend(points, month) {
     return s("g", {},
       s("rect", { x: n * step + BAR.gap / 2, width: step - BAR.gap, y: BAR.height - tall, height: tall,
         rx: 4, class: at === month ? "" : "past" }),
-      s("text", { x: n * step + step / 2, y: BAR.height + 14 }, `${Number(at.slice(5))}月`));
+      (points.length - 1 - n) % 2 === 0
+        ? s("text", { x: n * step + step / 2, y: BAR.height + 14 }, `${Number(at.slice(5))}月`) : null);
   }));
 }
 

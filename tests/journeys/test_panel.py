@@ -9,8 +9,10 @@ import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import httpx
 import pyotp
@@ -19,10 +21,12 @@ from playwright.sync_api import Browser, Page, expect
 
 from tests.browser import DESK, a_page, chromium
 from tests.journeys.installation import Demo
+from tests.outside.stranger import Stranger, accepted
 
 pytestmark = pytest.mark.journey
 
 STEP_S = 30
+expect.set_options(timeout=30_000)  # The machine may be busy with other tests.
 PAGES = {
     "auditor-a": (
         "/", "/rules", "/rules/metro-points/1", "/methods", "/methods/transit.metro.trip/3",
@@ -147,5 +151,94 @@ def test_a_role_sees_its_own_pages_only(browser: Browser, office: Office) -> Non
     answer = httpx.get(
         f"{office.api}/gov/v1/rules",
         headers={"authorization": f"Bearer {office.token('sec-admin')}"},
+    )
+    assert (answer.status_code, answer.json()["type"].rpartition("/")[2]) == (403, "not-your-role")
+
+
+def test_two_officials_take_a_rule_from_draft_to_enacted(
+    browser: Browser, office: Office, demo: tuple[Demo, dict]
+) -> None:
+    """Drafted, tried, submitted, approved by two, noticed, enacted: then the next ride is paid."""
+    rule = f"{office.address}/rules/ride-points/2"
+    with desk(browser, office, "drafter-a") as page:
+        _draft(page, office)
+        page.wait_for_url(rule)
+        _press(page, "提交审批")
+        expect(page.get_by_text("请先对这一版试算")).to_be_visible()
+        page.get_by_role("button", name="取消").click()
+        page.get_by_role("button", name="试算").click()
+        expect(page.get_by_text("草案发放")).to_be_visible(timeout=90_000)
+        picture(page, "/rules/ride-points/2/simulated")
+        _press(page, "提交审批")
+        expect(page.get_by_text("已提交审批")).to_be_visible()
+        expect(page.get_by_role("button", name="审批并签名")).to_have_count(0)
+
+    for user in ("approver-a", "approver-b"):
+        with desk(browser, office, user) as page:
+            page.goto(rule)
+            page.get_by_role("button", name="审批并签名").click()
+            page.get_by_label("口令").fill(office.officials[user]["password"])
+            page.get_by_label("动态码").fill(office.code(user))
+            page.get_by_role("button", name="确认审批并签名").click()
+            expect(page.get_by_text(f"审批 · {user}")).to_be_visible(timeout=20_000)
+    with desk(browser, office, "approver-a") as page:
+        page.goto(rule)
+        _press(page, "开始公示")
+        _press(page, "上链生效")
+        expect(page.get_by_role("button", name="停用")).to_be_visible(timeout=30_000)
+        picture(page, "/rules/ride-points/2/enacted")
+
+    assert _points_for_a_ride(Stranger(demo[1])) == 7
+
+
+def _draft(page: Page, office: Office) -> None:
+    """A new version of the rides' rule, in force from today, in which a bike ride earns 7."""
+    page.goto(f"{office.address}/rules/draft?from=ride-points/1")
+    expect(page.get_by_label("版本")).to_have_value("2")
+    today = datetime.now(ZoneInfo("Asia/Shanghai")).date()
+    page.get_by_label("生效日").fill(today.isoformat())
+    points = page.get_by_label("积分", exact=True).nth(2)
+    points.fill("reduction_mg / ")
+    expect(page.get_by_text("还不完整")).to_be_visible()
+    points.fill("7")
+    expect(page.get_by_text("得 7 分")).to_be_visible()
+    page.get_by_role("button", name="保存草案").click()
+
+
+def _press(page: Page, name: str) -> None:
+    """A button, and the one that confirms it."""
+    page.get_by_role("button", name=name, exact=True).click()
+    page.get_by_role("button", name=f"确认{name}").click()
+
+
+def _points_for_a_ride(stranger: Stranger) -> int:
+    subject = next(
+        each
+        for each in stranger.partners["bike"]["subjects"]
+        if (each["citizen"], each["scenario"]) == ("demo-20", "bike.shared.ride")
+    )
+    event = stranger.event(
+        "bike",
+        type="bike.shared.ride",
+        subject=subject["token"],
+        data={"distance_m": 2_400, "duration_s": 720},
+    )
+    assert accepted(stranger.post([event], "bike"))["accepted"] == 1
+    citizen = stranger.citizen("demo-20")
+    for _ in range(100):
+        found = citizen.ask("GET", "/activities").json()["items"]
+        mine = [each for each in found if each["event_id"] == event["id"]]
+        if mine and mine[0]["state"] != "recorded":
+            return mine[0]["points"]
+        time.sleep(0.2)
+    raise AssertionError("the ride was never decided")
+
+
+def test_a_drafter_cannot_approve_their_own_draft(office: Office) -> None:
+    """Neither on the page, where the button is missing (above), nor by the API."""
+    answer = httpx.post(
+        f"{office.api}/gov/v1/rules/ride-points/approve",
+        headers={"authorization": f"Bearer {office.token('drafter-a')}"},
+        json={"version": 2, "digest": "00" * 32, "password": "x", "totp": "000000"},
     )
     assert (answer.status_code, answer.json()["type"].rpartition("/")[2]) == (403, "not-your-role")

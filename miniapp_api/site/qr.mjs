@@ -1,8 +1,6 @@
 // A QR code of a short text: ISO/IEC 18004, bytes, error correction M, versions 1 to 10. The mask is
 // always the first one; readers take any.
 
-import { s } from "/verify/dom.mjs";
-
 const TOTAL = [26, 44, 70, 100, 134, 172, 196, 242, 292, 346]; // codewords of each version
 const CHECK = [10, 16, 26, 18, 24, 16, 18, 22, 22, 26]; // of these for correction, in each block
 const BLOCKS = [1, 1, 1, 2, 2, 4, 4, 4, 5, 5];
@@ -153,14 +151,4 @@ function drawData(grid, size, words) {
       }
     }
   }
-}
-
-/** The code as a picture, or null for a text that is too long. */
-export function qrCode(text) {
-  const grid = modules(text);
-  if (grid === null) return null;
-  const path = grid.flatMap((line, y) => line.map((dark, x) => (dark ? `M${x} ${y}h1v1h-1z` : "")));
-  return s("svg", { class: "qr", viewBox: `0 0 ${grid.length} ${grid.length}`, role: "img",
-    "aria-label": "分享链接的二维码", "shape-rendering": "crispEdges" },
-  s("path", { d: path.join(""), fill: "#000" }));
 }

@@ -1,6 +1,7 @@
 // The few pieces every screen is made of.
 
 import { byId, h, s } from "/verify/dom.mjs";
+import { modules } from "./qr.mjs";
 
 const PATHS = {
   home: "M4 11.5 12 5l8 6.5V20h-5.5v-5h-5v5H4z",
@@ -116,6 +117,16 @@ export function sheet(title, content, { agree = "确定", bad = false, refuse = 
     document.body.append(dialog);
     dialog.showModal();
   });
+}
+
+/** A text as a QR code, or null when it is too long for one. */
+export function qrCode(text, words) {
+  const grid = modules(text);
+  if (grid === null) return null;
+  const path = grid.flatMap((line, y) => line.map((dark, x) => (dark ? `M${x} ${y}h1v1h-1z` : "")));
+  return s("svg", { class: "qr", viewBox: `0 0 ${grid.length} ${grid.length}`, role: "img",
+    "aria-label": words, "shape-rendering": "crispEdges" },
+  s("path", { d: path.join(""), fill: "#000" }));
 }
 
 export const field = (words, input) => h("label", { class: "field" }, h("span", {}, words), input);

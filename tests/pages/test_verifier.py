@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import segno
 
 from backend.flows.verify_receipt import verify_receipt
 from backend.kit.canonical import dumps
@@ -192,6 +193,20 @@ def test_every_expression_vector(node: str) -> None:
     wanted = [{k: v for k, v in each.items() if k in ("result", "error")} for each in asked]
     assert len(asked) > 10_000
     assert answered == wanted
+
+
+def test_qr_codes_are_those_of_the_library(node: str) -> None:
+    """Texts that fill each version to the last bit: the library pads others in its own way."""
+    texts = ["x" * n for n in (14, 26, 42, 62, 84, 106, 122, 152, 180, 213)]
+    asked = "\n".join(json.dumps(text) for text in [*texts, "x" * 214]).encode()
+    done = subprocess.run(
+        [node, str(HERE_MJS / "qr.mjs")], input=asked, capture_output=True, check=True
+    )
+    *drawn, too_long = [json.loads(line) for line in done.stdout.splitlines()]
+    for text, rows in zip(texts, drawn, strict=True):
+        code = segno.make(text, error="m", mode="byte", mask=0, boost_error=False, micro=False)
+        assert rows == ["".join(str(int(dark)) for dark in row) for row in code.matrix]
+    assert too_long is None
 
 
 def test_the_evaluator_is_short_enough_to_be_read() -> None:

@@ -5,8 +5,9 @@ import { verify } from "/verify/check/verify.mjs";
 import { h } from "/verify/dom.mjs";
 import { result } from "/verify/result.mjs";
 import { bytesOf, get, trustFile, write } from "../api.mjs";
-import { qrCode } from "../qr.mjs";
-import { act, card, copy, download, empty, row, rows, sheet, tag, toast } from "../ui.mjs";
+import {
+  act, card, copy, download, empty, qrCode, row, rows, sheet, tag, toast,
+} from "../ui.mjs";
 import { moment } from "../words.mjs";
 
 const RPC = "/public/v1/chain/rpc";
@@ -68,7 +69,7 @@ export const shareScreen = {
 
 function link({ link: address, expires_at: until }) {
   return card(
-    qrCode(address),
+    qrCode(address, "分享链接的二维码"),
     h("p", { class: "small" }, h("code", { id: "link" }, address)),
     act("复制链接", () => copy(address)),
     h("p", { class: "muted small" }, `有效到 ${moment(until)}。钥匙只在链接里，我们没有留存：现在不保存，以后就要重新生成。`),

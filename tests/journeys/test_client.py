@@ -247,3 +247,26 @@ def test_without_a_network_it_says_so_and_goes_on(phone: Page) -> None:
     phone.click("[role=alert] button")
     phone.wait_for_selector("[role=alert]", state="detached")
     assert "还没有积分变动" in phone.inner_text("#screen")
+
+
+def test_two_tabs_use_one_refresh_token_once(phone: Page) -> None:
+    """The second use of a refresh token would end the sign-in for both."""
+    sign_in(phone, f"tabs{time.time_ns() % 10**9}")
+    other = phone.context.new_page()
+    other.goto(phone.url)
+    other.wait_for_selector("#available")
+    for _ in range(3):
+        phone.evaluate(
+            """() => {
+                const held = JSON.parse(localStorage.getItem("tanhui-login"));
+                held.access_token = "stale";
+                localStorage.setItem("tanhui-login", JSON.stringify(held));
+            }"""
+        )
+        for tab in (phone, other):
+            tab.evaluate("location.hash = '#/movements'")
+        for tab in (phone, other):
+            tab.wait_for_selector("#screen[data-at='#/movements']")
+            assert "还没有积分变动" in tab.inner_text("#screen")
+            tab.evaluate("location.hash = '#/'")
+            tab.wait_for_selector("#screen[data-at='#/']")

@@ -222,12 +222,14 @@ def _acts(visit: Visit, what: What, at: Life, again: Again) -> None:
         return "已在链上生效。"
 
     with ui.element("div").classes("th-row"):
-        if at.state in {"draft", "simulated"} and at.steps:
-            if what == "rule" and visit.may("rules.draft"):
-                ui.button(
-                    "修改草案", icon="edit",
-                    on_click=lambda: ui.navigate.to(f"/rules/draft?from={name}/{version}"),
-                ).props("outline")  # fmt: skip
+        on_draft = at.state in {"draft", "simulated"} and bool(at.steps)
+        if what == "rule" and visit.may("rules.draft"):
+            ui.button(
+                "修改草案" if on_draft else "起草新版本",
+                icon="edit",
+                on_click=lambda: ui.navigate.to(f"/rules/draft?from={name}/{version}"),
+            ).props("outline")
+        if on_draft:
             if what == "rule" and visit.may("rules.simulate"):
                 simulating.button(visit, name, version, again)
             if visit.may("rules.submit"):

@@ -19,6 +19,7 @@ from backend.flows.cosign_settlement import (
 )
 from backend.flows.park_stay import operators_order
 from backend.flows.pay_stay import receive_notices
+from backend.flows.reconcile_parking import compare_file
 from backend.flows.refund_stay import refund_stay
 from backend.kit import canonical
 from backend.kit.clock import to_text
@@ -66,6 +67,12 @@ class RefundBody(msgspec.Struct, forbid_unknown_fields=True):
     reason: Sentence
 
 
+class FileBody(msgspec.Struct, forbid_unknown_fields=True):
+    """The text of a CSV file with the columns `order` and `amount_fen`."""
+
+    csv: Annotated[str, msgspec.Meta(max_length=4_000_000)]
+
+
 def add_parking_money(router: APIRouter, services: Services, gate: Gate) -> None:
     """The routes under `/parking/statements`, `/disputes`, `/refunds` and `/notices`."""
     party = _Party(services)
@@ -77,6 +84,7 @@ def add_parking_money(router: APIRouter, services: Services, gate: Gate) -> None
         (POST_RESOLUTION, party.post_resolution),
         (POST_REFUND, party.post_refund),
         (POST_NOTICES, party.post_notices),
+        (POST_FILE, party.post_file),
     ):
         add_operation(router, services, gate, operation, handler)
 
@@ -180,6 +188,27 @@ class _Party:
             "notices": [
                 {"notice_id": one.notice.notice_id, "outcome": one.outcome} for one in received
             ]
+        }
+
+    async def post_file(self, signed: Signed, request: Request) -> Any:
+        """Hand in your list of a day; every order gets an outcome."""
+        services, own_id = self._services, signed.partner.partner_id
+        made = await compare_file(
+            services.db,
+            "operator" if limits_of(own_id) is None else "rail",
+            own_id,
+            _day(in_path(request, "day")),
+            read_body(signed, FileBody).csv.encode(),
+            city_tz=services.settings.city_tz,
+            now=services.clock.now(),
+        )
+        return {
+            "file_id": str(made.file_id),
+            "good_rows": made.good_rows,
+            "bad_rows": [{"line": each.line, "reason": each.reason} for each in made.bad],
+            "counts": dict(made.counts),
+            "ours_fen": made.ours_fen,
+            "theirs_fen": made.theirs_fen,
         }
 
     async def _which(self, signed: Signed, request: Request) -> Which:
@@ -335,4 +364,21 @@ POST_NOTICES = Operation(
         (422, "bad-notice", "支付通知的内容不合规定。"),
     ),
     bytes_max=1_048_576,
+)
+POST_FILE = Operation(
+    "POST",
+    "/parking/files/{day}",
+    "Reconcile a day's file",
+    {
+        "file_id": _ID,
+        "good_rows": 2,
+        "bad_rows": [{"line": 4, "reason": "bad-amount"}],
+        "counts": {"match": 1, "ours-only": 0, "theirs-only": 0, "differs": 1},
+        "ours_fen": 2_200,
+        "theirs_fen": 2_100,
+    },
+    FileBody,
+    {"csv": "order,amount_fen\n019ab8f0-3c00-7a10-8000-000000000001,1200\n"},
+    refusals=((422, "bad-file", "对账文件须为 UTF-8 编码的 CSV,有 order 与 amount_fen 两列。"),),
+    bytes_max=4_194_304,
 )

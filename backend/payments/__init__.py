@@ -4,7 +4,7 @@
 fen. The room knows parties and lots by their ids only.
 """
 
-from backend.payments import linter, notices, orders, sandbox, settling, statement
+from backend.payments import comparing, linter, notices, orders, sandbox, settling, statement
 from backend.payments.orders import Order, OrderDraft
 from backend.payments.rail import WECHAT_LIKE, Rail, RailLimits, RailRefused, Receiver, limits_of
 from backend.payments.sandbox import SandboxRail
@@ -18,6 +18,7 @@ __all__ = [
     "RailRefused",
     "Receiver",
     "SandboxRail",
+    "comparing",
     "limits_of",
     "linter",
     "notices",

@@ -17,7 +17,7 @@ from backend.chain.encoding import rlp_encode, rlp_list
 from backend.kit.vault import write_secret_file
 
 KEY_NAMES = ("admin", "government", "auditor", "anchor", "post")
-"""`admin` deploys and upgrades; `anchor` and `post` are the two lanes with CHAIN_SENDER."""
+"""`admin` deploys and then holds no role; `anchor` and `post` are the lanes with CHAIN_SENDER."""
 
 POST_LANES_MAX = 16
 

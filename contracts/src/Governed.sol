@@ -8,10 +8,10 @@ import {UUPSUpgradeable} from "@openzeppelin/contracts/proxy/utils/UUPSUpgradeab
 /// @notice Who holds which role when a contract is initialised. Roles can be moved later with
 /// `grantRole` and `revokeRole` by the holder of `DEFAULT_ADMIN_ROLE`.
 /// @param admin grants and revokes roles
-/// @param government enacts settings: budgets, points classes, approvers
+/// @param government enacts settings: budgets, points classes, approvers, dispute windows; decides disputes
 /// @param auditor pauses and unpauses
-/// @param upgrader replaces the implementation; an account today, a timelock can take the role over
-/// @param chainSenders the lanes that send batches and checkpoints
+/// @param upgrader replaces the implementation: the timelock, which is admin too
+/// @param chainSenders the lanes that send batches, checkpoints, space rights and settlements
 struct RoleHolders {
     address admin;
     address government;
@@ -24,9 +24,9 @@ struct RoleHolders {
 /// @notice What all Tanhui contracts share: four roles, a pause held by the auditor, UUPS upgrades held by
 /// the upgrader. State lives in OpenZeppelin's ERC-7201 namespaces, so this base adds no slot of its own.
 abstract contract Governed is AccessControlUpgradeable, PausableUpgradeable, UUPSUpgradeable {
-    /// @notice May post batches and anchor checkpoints.
+    /// @notice May post batches, anchor checkpoints, act on space rights, settle charges and open disputes.
     bytes32 public constant CHAIN_SENDER = keccak256("CHAIN_SENDER");
-    /// @notice May set budgets, points classes and approvers.
+    /// @notice May set budgets, points classes, approvers and dispute windows, and decide disputes.
     bytes32 public constant GOVERNMENT = keccak256("GOVERNMENT");
     /// @notice May pause and unpause.
     bytes32 public constant AUDITOR = keccak256("AUDITOR");

@@ -10,6 +10,7 @@ from backend import officials
 from backend.flows import own_key, sign_in
 from backend.gov_api.gate import SIGNED_OUT, Gate
 from backend.gov_api.office import Office
+from backend.gov_api.pace import TOO_MANY, Pace
 from backend.gov_api.writing import ON_CHAIN, WRITE, IdempotencyKey, In, Once, example
 from backend.kit.openapi import Refusal, refusals
 from backend.officials import Official, Session
@@ -162,14 +163,14 @@ def official_out(official: Official) -> OfficialOut:
 
 def router(office: Office) -> APIRouter:
     """The routes."""
-    door = APIRouter()
-    _add_sessions(door, office)
-    _add_activations(door, office)
+    door, pace = APIRouter(), Pace(office.services.clock)
+    _add_sessions(door, office, pace)
+    _add_activations(door, office, pace)
     _add_keys(door, office)
     return door
 
 
-def _add_sessions(door: APIRouter, office: Office) -> None:
+def _add_sessions(door: APIRouter, office: Office, pace: Pace) -> None:
     services = office.services
     once, gate = Once(services), Gate(services)
 
@@ -177,11 +178,13 @@ def _add_sessions(door: APIRouter, office: Office) -> None:
         "/login",
         summary="Sign in with password and TOTP code",
         response_model=SessionOut,
-        responses=refusals(REFUSED, LOCKED, *WRITE),
+        responses=refusals(REFUSED, LOCKED, TOO_MANY, *WRITE),
     )
     async def login(
         request: Request, asked: LoginIn, idempotency_key: IdempotencyKey = None
     ) -> Response:
+        pace.take(request)
+
         async def write() -> SessionOut:
             made = await sign_in.sign_in(services, asked.user, asked.password, asked.totp)
             return SessionOut(
@@ -236,16 +239,17 @@ def _add_sessions(door: APIRouter, office: Office) -> None:
         return await once(request, user, idempotency_key, write)
 
 
-def _add_activations(door: APIRouter, office: Office) -> None:
+def _add_activations(door: APIRouter, office: Office, pace: Pace) -> None:
     services = office.services
     once = Once(services)
 
     @door.post(
         "/activations/begin",
         summary="The authenticator secret of an account to be opened; again gives the same",
-        responses=refusals(NO_ACTIVATION, LOCKED, *WRITE),
+        responses=refusals(NO_ACTIVATION, LOCKED, TOO_MANY, *WRITE),
     )
-    async def begin(asked: ActivationBeginIn) -> ActivationOut:
+    async def begin(request: Request, asked: ActivationBeginIn) -> ActivationOut:
+        pace.take(request)
         secret, uri = await own_key.begin_activation(services, asked.user, asked.code)
         return ActivationOut(totp_secret=secret, totp_uri=uri)
 
@@ -253,11 +257,13 @@ def _add_activations(door: APIRouter, office: Office) -> None:
         "/activations",
         summary="Open one's account: set the password, shown a code of the authenticator",
         response_model=OfficialOut,
-        responses=refusals(NO_ACTIVATION, REFUSED, LOCKED, WEAK, *WRITE),
+        responses=refusals(NO_ACTIVATION, REFUSED, LOCKED, TOO_MANY, WEAK, *WRITE),
     )
     async def activate(
         request: Request, asked: ActivationIn, idempotency_key: IdempotencyKey = None
     ) -> Response:
+        pace.take(request)
+
         async def write() -> OfficialOut:
             return official_out(
                 await own_key.activate(services, asked.user, asked.code, asked.password, asked.totp)

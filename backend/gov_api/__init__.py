@@ -15,6 +15,7 @@ from backend.gov_api import (
     people,
     programmes,
     records,
+    rewards,
     rules,
     simulate,
     stops,
@@ -37,6 +38,7 @@ TOPICS: tuple[Callable[[Office], APIRouter], ...] = (
     figures.router,
     records.router,
     cases.router,
+    rewards.router,
     discipline.router,
 )
 """One file of routes for each topic; a new one is added to this list."""

@@ -104,6 +104,14 @@ async def rewards_on_offer(
     return [_reward(row) for row in rows]
 
 
+async def all_rewards(tx: Tx) -> list[Reward]:
+    """Every reward in the order of ids, also those not on offer."""
+    rows = await tx.fetch(
+        f"SELECT {_COLUMNS} FROM reward ORDER BY reward_id"  # noqa: S608 - constants only
+    )
+    return [_reward(row) for row in rows]
+
+
 async def reward_of(tx: Tx, reward_id: str) -> Reward | None:
     """A reward by its id, or None."""
     row = await tx.fetchrow(

@@ -5,6 +5,7 @@ from typing import Any
 from eth_abi.abi import encode
 from eth_hash.auto import keccak
 
+from backend.chain.client import ChainClient
 from backend.chain.contracts import EnactmentTerms, chain_id_text, selector
 
 _ENACTMENT = (
@@ -16,6 +17,24 @@ _ENACTMENT = (
     ("dayTo", "uint32"),
 )
 _TYPES = f"({','.join(kind for _, kind in _ENACTMENT)})"
+
+
+REGISTERED_TOPIC = "0x" + keccak(b"ApproverRegistered(address)").hex()
+REMOVED_TOPIC = "0x" + keccak(b"ApproverRemoved(address)").hex()
+
+
+async def seated(client: ChainClient, registry: str, from_block: int) -> set[str]:
+    """The addresses that may sign enactments now, from the registry's own events since then."""
+    head = await client.block_number()
+    topics = [[REGISTERED_TOPIC, REMOVED_TOPIC]]
+    found: set[str] = set()
+    for entry in await client.logs(from_block, head, registry, topics):
+        address = "0x" + entry["topics"][1][-40:].lower()
+        if entry["topics"][0] == REGISTERED_TOPIC:
+            found.add(address)
+        else:
+            found.discard(address)
+    return found
 
 
 def typed_data(chain_id: int, registry: str, terms: EnactmentTerms) -> dict[str, Any]:

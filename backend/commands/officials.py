@@ -33,6 +33,13 @@ def register(app: typer.Typer) -> None:
 
         run(_list)
 
+    @group.command("check")
+    def check() -> None:  # pyright: ignore[reportUnusedFunction]
+        """Hold the approvers on chain against those in office; exit 1 where they differ."""
+        from backend.commands.rules import run
+
+        run(_check)
+
     app.add_typer(group, name="officials")
 
 
@@ -66,3 +73,14 @@ async def _list(tools: "Tools") -> None:
         held = "、".join(officials.roles.TITLES[role] for role in each.roles) or "无角色"
         suspended = "\t停用" if each.suspended_at is not None else ""
         typer.echo(f"{each.official_id}\t{each.name}\t{held}\t{each.address or ''}{suspended}")
+
+
+async def _check(tools: "Tools") -> None:
+    from backend.flows.check_approvers import check_approvers
+
+    found = await check_approvers(tools.services.db, tools.client)
+    for difference in found.differences:
+        typer.echo(f"✗ {difference}")
+    if found.differences:
+        raise typer.Exit(1)
+    typer.echo(f"✓ 链上可以签署的 {found.seated} 个地址都属于在任审批人,一个不多,一个不少")

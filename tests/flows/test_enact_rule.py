@@ -8,13 +8,22 @@ from datetime import timedelta
 import pytest
 
 from backend import incentive, methodology, officials
-from backend.chain import ChainClient, Signer, contracts
+from backend.chain import ChainClient, Purpose, Signer, contracts
 from backend.flows import fund_programme
+from backend.flows.check_approvers import check_approvers
 from backend.flows.deploy_chain import deploy_chain
 from backend.flows.enact_rule import PURPOSE, What, approve, draft
 from backend.flows.enrol_official import enrol_official
 from backend.flows.fund_programme import Envelope, open_programme, set_envelope
-from backend.flows.government_lane import Call, Government, deployed, prepare, settle, terms_now
+from backend.flows.government_lane import (
+    Call,
+    Government,
+    deployed,
+    nothing_more,
+    prepare,
+    settle,
+    terms_now,
+)
 from backend.flows.settle_government import settle_government
 from backend.kit.clock import FixedClock
 from backend.kit.db import Database
@@ -303,3 +312,25 @@ async def test_a_method_on_notice_waits_for_its_close(office: Office) -> None:
     clock.advance(days=7)
     standing = await office.approve(made.id, 1, "wang", WANG, "method")
     assert len(standing.approvers) == 1
+
+
+async def test_an_address_too_many_on_chain_is_found(office: Office, node: NodeProcess) -> None:
+    """The government's key alone can register one; the registry's events tell."""
+    client = office.government.client
+    before = await check_approvers(office.db, client)
+    assert not [each for each in before.differences if WANG.address in each]
+    async with office.db.transaction() as tx:
+        place = await deployed(tx)
+    own = Signer(b"\x55" * 32).address
+    data = contracts.register_approver_input(own)
+    terms = await terms_now(office.government)
+    async with office.db.transaction() as tx:
+        call = Call("planted", "x", place.rule_registry, data, 200_000)
+        await prepare(tx, office.government, terms, call)
+    await settle(office.government, {"planted": Purpose(on_settled=nothing_more)})
+    found = await check_approvers(office.db, client)
+    assert [each for each in found.differences if own in each]
+    async with office.db.transaction() as tx:
+        await officials.end_key(tx, "wang", office.government.clock.now())
+    found = await check_approvers(office.db, client)
+    assert [each for each in found.differences if WANG.address in each]

@@ -1,19 +1,25 @@
 """A simulation says what a draft would have paid beside the version in force; it only reads."""
 
+import asyncio
 import json
+from collections.abc import Callable
 from datetime import date
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
+from typer.testing import CliRunner
 
 from backend import incentive
+from backend.cli import build
 from backend.flows import simulate_rule
 from backend.flows.simulate_rule import Simulated, Stopped, simulate
 from backend.flows.simulation_report import as_document, in_lines
-from backend.incentive import Rule
 from backend.kit.clock import FixedClock
 from backend.kit.db import Database
 from backend.kit.needs import DocumentError
+from backend.kit.settings import Settings
 from backend.kit.vault import Vault
 from tests.flows.award_world import PROGRAMME, World, a_rule, rows, trip
 
@@ -177,6 +183,33 @@ async def test_terms_refuse_in_both_runs(world: World) -> None:
     assert found.paid_then > found.draft.points > 0
 
 
-def test_rule_is_read_back() -> None:
-    rule: Rule = incentive.read_rule(a_rule())
-    assert json.loads(a_rule())["id"] == rule.id
+async def test_the_command(
+    world: World,
+    url_of: Callable[[Any], str],
+    settings: Settings,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A YAML file with a gap is simulated and the gap is told; what is no rule is refused."""
+    monkeypatch.setenv("DATABASE_URL", url_of("app"))
+    monkeypatch.setenv("TANHUI_PROFILE", "test")
+    monkeypatch.setenv("TANHUI_VAR", str(settings.var))
+    document = json.loads(a_rule(version=2, caps=[]))
+    document["rows"][1]["when"] = "distance_m > 3000"
+    document["rows"][0]["when"] = "distance_m < 3000"
+    (tmp_path / "draft.yaml").write_text(yaml.safe_dump(document, allow_unicode=True), "utf-8")
+    (tmp_path / "bad.yaml").write_text("a: [", "utf-8")
+
+    def command(*words: str) -> Any:
+        return CliRunner().invoke(build("simulate"), ["simulate", "rule", *words])
+
+    window = ("--from", "2026-11-01", "--to", "2026-11-30")
+    told = await asyncio.to_thread(command, str(tmp_path / "draft.yaml"), *window)
+    assert told.exit_code == 0, told.output
+    assert "table-gap: for example distance_m = 3000" in told.output
+    assert "现行:2 人,7 次" in told.output
+    told = await asyncio.to_thread(command, str(tmp_path / "draft.yaml"), *window, "--json")
+    assert json.loads(told.stdout)["events"] == 7
+    refused = await asyncio.to_thread(command, str(tmp_path / "bad.yaml"))
+    assert refused.exit_code == 1
+    assert "not-yaml" in refused.output

@@ -98,6 +98,37 @@ def shares(cells: Sequence[Cell], *, dark: bool = False) -> None:
     )  # fmt: skip
 
 
+def spans(stays: Sequence[tuple[str, int, int]]) -> None:
+    """One day's stretches of time, a line for each name: (name, first minute, last minute)."""
+    names = sorted({name for name, _, _ in stays})
+    rank = max(sum(name == each for each, _, _ in stays) for name in names)
+    series: list[dict[str, Any]] = []
+    for n in range(rank):
+        gaps, lengths = [], []
+        for name in names:
+            mine = sorted((first, last) for each, first, last in stays if each == name)
+            before = mine[n - 1][1] if 0 < n <= len(mine) else 0
+            first, last = mine[n] if n < len(mine) else (before, before)
+            gaps.append(max(0, first - before))
+            lengths.append(max(0, last - max(first, before)))
+        blank = {"itemStyle": {"color": "transparent"}, "silent": True}
+        series.append({"type": "bar", "stack": "day", "data": gaps, "barMaxWidth": 18, **blank})
+        series.append(
+            {"type": "bar", "stack": "day", "data": lengths, "itemStyle": {"color": COLORS[0]}}
+        )
+    _chart(
+        {
+            "grid": {"left": 8, "right": 24, "top": 8, "bottom": 24, "containLabel": True},
+            "xAxis": {"type": "value", "min": 0, "max": 1440, "interval": 120,
+                      "axisLabel": {":formatter": "minute => `${minute / 60}:00`"}},
+            "yAxis": {"type": "category", "data": names},
+            "series": series,
+        },
+        dark=False,
+        height=max(120, 34 * len(names) + 40),
+    )  # fmt: skip
+
+
 def _nothing(cells: Sequence[Cell]) -> bool:
     """Say so where no cell may be shown."""
     if all(cell.withheld for cell in cells):

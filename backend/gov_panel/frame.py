@@ -18,7 +18,7 @@ from backend.gov_panel.desk import Desk, Visit
 from backend.kit.db import DATABASE_AWAY
 from backend.kit.logs import log
 from backend.kit.problems import Problem
-from backend.officials.roles import TITLES
+from backend.officials import roles
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +104,7 @@ async def _framed(visit: Visit, path: str, title: str) -> Any:
             ui.html('<span class="th-chip warn">演示环境,数据并非真实</span>', sanitize=False)
         await chain_strip(visit)
         ui.space()
-        names = "、".join(TITLES[role] for role in official.roles)
+        names = "、".join(roles.TITLES[role] for role in official.roles)
         ui.link(f"{official.name} · {names}", "/me").classes("th-sub")
         with ui.element("form").props('method="post" action="/logout"'):
             ui.button("退出", icon="logout").props("flat dense type=submit color=primary")

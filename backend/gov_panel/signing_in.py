@@ -11,7 +11,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 from backend.flows import sign_in
 from backend.gov_panel.desk import COOKIE, Desk
 from backend.kit.problems import Problem
-from backend.officials.access import SESSION_LIFE
+from backend.officials import access
 
 _PAGE = """<!doctype html><html lang="zh-CN"><head><meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1"><title>登录 · 碳惠政府端</title>
@@ -45,7 +45,7 @@ def router(desk: Desk) -> APIRouter:
         answer.set_cookie(
             COOKIE,
             signed_in.token,
-            max_age=int(SESSION_LIFE.total_seconds()),
+            max_age=int(access.SESSION_LIFE.total_seconds()),
             httponly=True,
             samesite="strict",
             secure=desk.settings.profile == "production",

@@ -17,7 +17,15 @@ from backend.views.evidence_trail import (
 )
 from backend.views.holdings import Holding, Movement, holdings_of, movements_of
 from backend.views.leaf_fields import audit_fields, enactment_fields, transfer_fields
-from backend.views.parking import income_of_citizen, spaces_of_citizen, stays_of
+from backend.views.parking import (
+    income_of_citizen,
+    lot_timeline,
+    money_path,
+    parking_day,
+    spaces_of_citizen,
+    stays_of,
+)
+from backend.views.parking_board import lots_of_day, party_statements, stays_of_lot
 from backend.views.partner_board import PartnerBoard, partner_board
 from backend.views.people import (
     PartnerCard,
@@ -85,11 +93,16 @@ __all__ = [
     "holdings_of",
     "income_of_citizen",
     "ledger_supply",
+    "lot_timeline",
+    "lots_of_day",
+    "money_path",
     "month_sums",
     "movements_of",
+    "parking_day",
     "partner_board",
     "partner_cards",
     "partners_to_close",
+    "party_statements",
     "person_of",
     "received_event",
     "rows_to_seal",
@@ -97,6 +110,7 @@ __all__ = [
     "spaces_of_citizen",
     "states_of",
     "stays_of",
+    "stays_of_lot",
     "transfer_fields",
     "transfer_of_activity",
     "workload",

@@ -13,6 +13,7 @@ from backend.gov_panel.pages import (
     evidence,
     exports,
     own_account,
+    parking,
     partners,
     people,
 )
@@ -29,6 +30,7 @@ PAGES = (
     audit,
     exports,
     own_account,
+    parking,
 )
 
 

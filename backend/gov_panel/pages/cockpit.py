@@ -24,7 +24,7 @@ from backend.gov_panel.frame import (
 )
 from backend.kit.clock import city_day
 from backend.kit.db import DATABASE_AWAY
-from backend.views.cockpit import WINDOWS_DAYS, Cell, Cockpit
+from backend.views import WINDOWS_DAYS, Cell, Cockpit
 
 SCREEN_REFRESH_S = 15
 LEVELS = {

@@ -7,8 +7,7 @@ from nicegui import ui
 from backend.flows import own_key
 from backend.gov_panel.desk import Desk, Visit
 from backend.gov_panel.frame import account_page, card, chip, pairs
-from backend.officials import Session
-from backend.officials.roles import TITLES
+from backend.officials import Session, roles
 
 
 def register(desk: Desk) -> None:
@@ -20,7 +19,7 @@ def register(desk: Desk) -> None:
         with card("身份"):
             pairs({
                 "用户名": official.official_id, "姓名": official.name,
-                "角色": "、".join(TITLES[role] for role in official.roles),
+                "角色": "、".join(roles.TITLES[role] for role in official.roles),
             })  # fmt: skip
         with card("签名密钥"):
             if official.address is not None:

@@ -12,7 +12,6 @@ from backend.flows import change_official
 from backend.gov_panel.desk import Again, Desk, Visit, renewal
 from backend.gov_panel.frame import card, chip, moment, place, table
 from backend.officials import Session
-from backend.officials.roles import TITLES
 
 ACTS = {"enrol": "新增人员", "grant": "授予角色", "revoke": "收回角色", "reset": "重置登录",
         "suspend": "停用账号", "restore": "恢复账号"}  # fmt: skip
@@ -41,7 +40,7 @@ async def _whole(visit: Visit, again: Again) -> None:
              ("address", "签名地址")),
             [
                 {"id": each.official_id, "name": each.name,
-                 "roles": "、".join(TITLES[role] for role in each.roles),
+                 "roles": "、".join(officials.roles.TITLES[role] for role in each.roles),
                  "state": "在任" if each.acts else "已停用", "address": each.address or "—"}
                 for each in people
             ],
@@ -56,7 +55,7 @@ async def _whole(visit: Visit, again: Again) -> None:
             with ui.element("div").classes("th-objection"):
                 with ui.element("div").classes("th-row"):
                     chip(words, look)
-                    role = f" · {TITLES[each.role]}" if each.role else ""
+                    role = f" · {officials.roles.TITLES[each.role]}" if each.role else ""
                     ui.label(f"{ACTS.get(each.act, each.act)} {each.official_id}{role}")
                     ui.label(
                         f"{each.asked_by} 于 {moment(visit, each.asked_at)} 申请:{each.reason}"
@@ -90,7 +89,9 @@ def _asking(visit: Visit, again: Again) -> None:
         ui.select(ACTS).bind_value(asked, "act").props("outlined dense").style("width:130px")
         ui.input("用户名").bind_value(asked, "user").props("outlined dense")
         ui.input("姓名(新增时)").bind_value(asked, "name").props("outlined dense")
-        ui.select(TITLES).bind_value(asked, "role").props("outlined dense").style("width:150px")
+        ui.select(officials.roles.TITLES).bind_value(asked, "role").props("outlined dense").style(
+            "width:150px"
+        )
         ui.input("理由").bind_value(asked, "reason").props("outlined dense").style("flex:1")
         ui.button("提交申请", on_click=visit.doing("officials.request", send))
 

@@ -11,6 +11,7 @@ from backend.gov_api import (
     discipline,
     evidence,
     figures,
+    parking,
     partners,
     people,
     programmes,
@@ -40,6 +41,7 @@ TOPICS: tuple[Callable[[Office], APIRouter], ...] = (
     cases.router,
     rewards.router,
     discipline.router,
+    parking.router,
 )
 """One file of routes for each topic; a new one is added to this list."""
 

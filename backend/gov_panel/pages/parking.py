@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from fastapi import Request
 from nicegui import ui
 
 from backend import officials, views
@@ -17,6 +18,7 @@ from backend.gov_panel.desk import Again, Desk, Visit, renewal
 from backend.gov_panel.dialogs import ask
 from backend.gov_panel.frame import card, chip, kpi, moment, place, table
 from backend.kit.clock import city_day, day_bounds
+from backend.kit.problems import Problem
 from backend.officials import Session
 
 STATEMENT_DAYS = 30
@@ -37,7 +39,8 @@ def register(desk: Desk) -> None:
 
     @place(desk, "/parking/{lot_id}", "停车结算", "parking.read")
     async def single(visit: Visit) -> None:
-        await _lot(visit, visit.params["lot_id"])
+        request: Request = ui.context.client.request
+        await _lot(visit, visit.params["lot_id"], request.query_params.get("day"))
 
 
 def _today(visit: Visit) -> tuple[date, datetime, datetime]:
@@ -144,16 +147,25 @@ def _work(visit: Visit, differences: Any, again: Again) -> None:
                     )
 
 
-async def _lot(visit: Visit, lot_id: str) -> None:
+async def _lot(visit: Visit, lot_id: str, asked: str | None) -> None:
     day, start, end = _today(visit)
+    if asked is not None:
+        try:
+            day = date.fromisoformat(asked)
+        except ValueError as error:
+            raise Problem(422, "bad-day", "日期须写作 2026-11-22。") from error
+        start, end = day_bounds(day, visit.services.settings.city_tz)
     zone = ZoneInfo(visit.services.settings.city_tz)
     now = visit.services.clock.now()
     async with visit.services.db.transaction(readonly=True) as tx:
         stays = await views.stays_of_lot(tx, lot_id, start, end)
-    ui.label(f"停车场 {lot_id} · {day}").style("font-size:17px;font-weight:600")
+    with ui.element("div").classes("th-row"):
+        ui.label(f"停车场 {lot_id} · {day}").style("font-size:17px;font-weight:600")
+        for words, days in (("前一天", -1), ("后一天", 1)):
+            ui.link(words, f"/parking/{lot_id}?day={day + timedelta(days=days)}")
     with card("一天的车位"):
         if not stays:
-            ui.label("今天还没有停车。").classes("th-empty")
+            ui.label("这一天没有停车。").classes("th-empty")
         else:
             spans(
                 [

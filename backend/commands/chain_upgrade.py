@@ -12,7 +12,7 @@ import typer
 from backend.kit.settings import Settings, load_settings
 
 if TYPE_CHECKING:
-    from backend.chain.upgrade import Change
+    from backend.chain import upgrade as chain_upgrade
     from backend.flows.upgrade_contracts import Upgrade
 
 
@@ -32,7 +32,7 @@ def register(chain: typer.Typer) -> None:
         Run it twice: the first run announces, the second after the delay carries it out.
         """
         from backend.chain import DeploymentDiffers, NodeAway, RpcError
-        from backend.chain.upgrade import UpgradeRefused
+        from backend.chain import upgrade as chain_upgrade
         from backend.kit import pg
         from backend.kit.problems import Problem
 
@@ -40,7 +40,7 @@ def register(chain: typer.Typer) -> None:
         try:
             with _server(settings) as server:
                 done = asyncio.run(_upgrade(settings, server.url("app"), dry_run, wait_s))
-        except UpgradeRefused as error:
+        except chain_upgrade.UpgradeRefused as error:
             typer.echo(f"chain: refused: {error}", err=True)
             raise typer.Exit(1) from error
         except (DeploymentDiffers, NodeAway, Problem, RpcError, pg.ServerError) as error:
@@ -59,7 +59,7 @@ def _server(settings: Settings) -> AbstractContextManager[Any]:
 
 async def _upgrade(settings: Settings, url: str, dry_run: bool, wait_s: float) -> "Upgrade":
     from backend.chain import ChainClient, open_keys, profile_of
-    from backend.chain.upgrade import load_release
+    from backend.chain import upgrade as chain_upgrade
     from backend.flows.government_lane import Government
     from backend.flows.publish_trust import publish_trust
     from backend.flows.upgrade_contracts import look, upgrade_contracts
@@ -74,8 +74,10 @@ async def _upgrade(settings: Settings, url: str, dry_run: bool, wait_s: float) -
             keys, clock = open_keys(settings.keys_dir), SystemClock()
             government = Government(db, clock, client, keys.government)
             if dry_run:
-                return await look(government, keys, load_release())
-            done = await upgrade_contracts(government, keys, load_release(), wait_s=wait_s)
+                return await look(government, keys, chain_upgrade.load_release())
+            done = await upgrade_contracts(
+                government, keys, chain_upgrade.load_release(), wait_s=wait_s
+            )
         # Strangers must learn of the new code, or their checks of older receipts stop at it.
         await publish_trust(db, Vault(settings.keys_dir), settings, clock)
         return done
@@ -133,7 +135,7 @@ def _text(done: "Upgrade") -> str:
     return "\n".join([*lines, _SAYS[done.state] + (f" {when}" if when else "")])
 
 
-def _change_lines(change: "Change") -> Sequence[str]:
+def _change_lines(change: "chain_upgrade.Change") -> Sequence[str]:
     if not change.due:
         return [f"{change.name} {change.address}: unchanged (code {change.code[:16]})"]
     return [

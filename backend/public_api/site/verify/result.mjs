@@ -32,7 +32,7 @@ export function result(answer, ask) {
     h("div", { class: "columns" },
       h("div", { class: "card" }, h("h2", {}, "逐项结论"), lines(answer.steps), legend(answer.steps)),
       receipt ? h("div", { class: "card" }, h("h2", {}, "从事件到区块"), picture(answer)) : null),
-    receipt ? contents(answer.papers) : null,
+    receipt ? contents(answer) : null,
   ];
 }
 
@@ -82,10 +82,10 @@ function legend(steps) {
     .map(([verdict, words]) => h("li", {}, h("b", {}, VERDICTS[verdict]), `：${words}`)));
 }
 
-function contents({ receipt, leaf }) {
+function contents({ ok, papers: { receipt, leaf } }) {
   const pairs = leaf ? leafFacts(receipt, leaf) : [["内容", "叶子不成立，不显示"]];
   return h("div", { class: "card wide" },
-    h("h2", {}, "这张回执写了什么"),
+    h("h2", {}, ok ? "这张回执写了什么" : "这张回执自称"),
     facts(pairs),
     h("details", {}, h("summary", {}, "核验用到的编号"), facts(numbers(receipt))),
     documents(receipt.documents));

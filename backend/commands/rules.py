@@ -241,6 +241,9 @@ async def _approve(
     if standing.reason is not None:
         raise Problem(502, "chain-refused", f"链上未接受:{standing.reason}", id=name)
     missing = APPROVALS_NEEDED - len(standing.approvers)
+    if not missing:
+        typer.echo(f"{what} {name} {version} 审批已满,公示期满后由审批人在系统内生效")
+        return
     typer.echo(f"{what} {name} {version} 已记录您的审批,还需 {missing} 位审批人")
 
 

@@ -393,12 +393,13 @@ def _on_its_way(
 async def _in_force(tx: Tx, found: Version, today: date) -> State | None:
     """`stopped`, `superseded` or `enacted`; None before that."""
     rows = await tx.fetch(
-        """SELECT what, version, day_from, enacted_at FROM enactment
+        """SELECT what, version, digest, day_from, enacted_at FROM enactment
            WHERE id = $1 AND what = ANY($2::text[]) ORDER BY enacted_at""",
         found.id,
         [found.what, "stop"],
     )
-    mine = [row for row in rows if row["version"] == found.version]
+    # A stop names a document of either kind; its digest tells which.
+    mine = [row for row in rows if row["digest"] == found.digest]
     if any(row["what"] == "stop" for row in mine):
         return "stopped"
     first = next((row for row in mine if row["what"] == found.what), None)

@@ -192,14 +192,17 @@ async def found_administrator(
 ) -> str:
     """The first administrators, before there are two who could ask and confirm; their whole code.
 
-    Raises Problem 409 `already-founded` once two administrators stand.
+    Again before the account is opened makes a new code. Raises Problem 409 `already-founded` once
+    two administrators stand, or this one has opened the account.
     """
+    opened = await tx.fetchval("SELECT 1 FROM official_access WHERE official_id = $1", official_id)
     standing = await tx.fetchval(
         """SELECT count(DISTINCT official_id) FROM official_role
            WHERE role IN ('system_admin', 'security_admin') AND official_id <> $1""",
         official_id,
     )
-    if standing >= ADMINISTRATORS_MIN or role not in ("system_admin", "security_admin"):
+    allowed = role in ("system_admin", "security_admin")
+    if opened or standing >= ADMINISTRATORS_MIN or not allowed:
         raise Problem(409, "already-founded", "管理员已设立,请由两位管理员在系统内办理。")
     await service.register(tx, official_id, name, role, None, clock)
     half = _half()

@@ -2,6 +2,8 @@
 
 import pytest
 
+from backend.kit.problems import Problem
+from backend.officials import requests
 from tests.doors.door_world import City
 from tests.doors.gov_world import PASSWORD, Desk, enrolled, founded
 
@@ -90,8 +92,14 @@ async def test_an_account_is_made_by_two_and_opened_by_its_owner(admins) -> None
     assert request["code_half"] is None
 
 
-async def test_one_administrator_alone_changes_nothing(admins) -> None:
+async def test_one_administrator_alone_changes_nothing(admins, city: City) -> None:
     sys, _ = admins
+    services = city.services
+    async with services.db.transaction() as tx:
+        with pytest.raises(Problem, match="already-founded"):
+            await requests.found_administrator(
+                tx, services.vault, services.clock, "sys", "系统", "system_admin"
+            )
     asked = await sys.post(
         "/requests",
         {"act": "enrol", "user": "li", "name": "李", "role": "approver", "reason": "x"},

@@ -4,12 +4,12 @@ import json
 import shutil
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import Any
 
 import pytest
 
-from backend import officials
+from backend import incentive, officials
 from backend.chain import ChainClient, Signer, approvals, contracts, open_keystore
 from backend.flows.deploy_chain import deploy_chain
 from backend.flows.seal_log import seal_once
@@ -19,7 +19,7 @@ from backend.officials import access, requests
 from tests.chain.support import NodeProcess, executed
 from tests.doors.door_world import City, open_city
 from tests.doors.gov_world import PASSWORD, Desk, enrolled, founded
-from tests.flows.award_world import a_method, a_rule
+from tests.flows.award_world import PROGRAMME, a_method, a_rule
 
 pytestmark = pytest.mark.chain
 RULE = "/rules/metro-points"
@@ -216,6 +216,12 @@ async def test_the_order_of_steps_holds(offices: Offices) -> None:
     for desk in (first, offices.second):
         await offices.approve(desk, at)
     assert await offices.refused(first, f"{RULE}/notice", {"version": 3}) == "window-too-early"
+    async with offices.city.db.transaction() as tx:
+        terms = {"organiser": "局", "notice_days": 5}
+        now = first.clock.now()
+        await incentive.record_terms(tx, PROGRAMME, terms, date(2026, 1, 1), "qian", now)
+    short = {"version": 3, "days": 4}
+    assert await offices.refused(first, f"{RULE}/notice", short) == "notice-too-short"
 
 
 async def test_a_drafter_cannot_approve(offices: Offices) -> None:
@@ -357,6 +363,34 @@ async def test_methods_go_the_same_way(offices: Offices) -> None:
     assert at["state"] == "enacted"
     page = await drafter.get("/methods?limit=1")
     assert page["next_cursor"] is not None
+
+
+async def test_a_programme_is_opened_funded_and_given_terms(offices: Offices) -> None:
+    finance = await enrolled(offices.admins, "qian", "finance")
+    path = "/programmes/ride-2027"
+    body = {"name": "骑行", "class": "carbon", "day_from": "2027-01-01", "budget_period": "year"}
+    made = await finance.call("PUT", path, json=body)
+    assert (made.status_code, made.json()["budgets"]) == (200, []), made.text
+    other = await finance.call("PUT", path, json=body | {"expiry_months": 12})
+    assert other.json()["title"] == "Programme exists"
+    empty = await finance.call("PUT", path, json=body | {"day_to": "2027-01-01"})
+    assert empty.json()["title"] == "Bad window"
+    budget = f"{path}/budgets/2027"
+    refused = await finance.call("PUT", budget, json={"points": 5})
+    assert refused.status_code == 428
+    for points in (500, 200):  # Raised on chain first, lowered there last.
+        set_ = await finance.call("PUT", budget, json={"points": points}, key=f"b-{points}")
+        assert set_.json()["budgets"][0]["envelope"] == points, set_.text
+    odd = await finance.call("PUT", f"{path}/budgets/total", json={"points": 1}, key="b-t")
+    assert odd.json()["title"] == "Bad period"
+    terms = {"day_from": "2027-01-01", "terms": {"organiser": "局", "notice_days": 2}}
+    laid = await finance.post(f"{path}/terms", terms, status=201)
+    assert (laid["version"], laid["notice_days"]) == (1, 2)
+    strict = {"jurisdiction": "cn.shenzhen", "organiser": "局", "notice_days": 2}
+    answer = await finance.call("POST", f"{path}/terms", json=terms | {"terms": strict})
+    assert answer.json()["title"] == "Jurisdiction forbids"
+    noted = await _rows(offices, "SELECT act FROM audit_entry WHERE actor = 'qian'")
+    assert [e["act"] for e in noted].count("budget.set") == 3
 
 
 async def _rows(offices: Offices, sql: str) -> list[dict[str, Any]]:

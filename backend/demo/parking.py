@@ -24,6 +24,7 @@ from backend.demo.city import CITIZENS, CONSENT_AGE
 from backend.flows.report_stay import PARTNER_ID, SCENARIO, enter_platform
 from backend.flows.reserve_space import Wish, reserve_space
 from backend.flows.run_lot import publish_contract, publish_tariff
+from backend.flows.share_space import right_changed
 from backend.flows.verify_settlement import check_on_chain
 from backend.kit.clock import city_day, whole_second
 from backend.kit.db import Tx
@@ -207,6 +208,7 @@ async def _build(tx: Tx, services: Services, gate_key: Sm2PrivateKey) -> None:
     for n in range(SPACES):
         space = await assets.add_space(tx, lot, f"S-{n + 1:02d}", "standard", "square-owner", now)
         await assets.set_policy(tx, space.space_id, policy)
+        await right_changed(tx, space.space_id)
 
 
 async def _yesterday(

@@ -53,7 +53,7 @@ async def confirm_space(db: Database, operator_id: str, lot_id: str, label: str)
         lot = await operators_lot(tx, operator_id, lot_id)
         space_id = await assets.space_by_label(tx, lot, label)
         await assets.set_space_state(tx, space_id, "offered")
-        await _changed(tx, space_id)
+        await right_changed(tx, space_id)
         return await assets.find_space(tx, space_id)
 
 
@@ -65,7 +65,7 @@ async def open_windows(tx: Tx, citizen_id: UUID, space_id: UUID, policy: Mapping
     except DocumentError as error:
         raise Problem(422, "bad-policy", f"共享时段的写法不合规定:{error.detail}") from error
     await assets.set_policy(tx, space_id, read)
-    await _changed(tx, space_id)
+    await right_changed(tx, space_id)
 
 
 async def set_standing(
@@ -79,7 +79,7 @@ async def set_standing(
     if space.state == "withdrawn":
         raise Problem(409, "space-not-confirmed", "该车位尚待停车场运营方确认。")
     await assets.set_space_state(tx, space_id, state)
-    await _changed(tx, space_id)
+    await right_changed(tx, space_id)
 
 
 async def _own(tx: Tx, citizen_id: UUID, space_id: UUID) -> Space:
@@ -90,5 +90,6 @@ async def _own(tx: Tx, citizen_id: UUID, space_id: UUID) -> Space:
     return space
 
 
-async def _changed(tx: Tx, space_id: UUID) -> None:
+async def right_changed(tx: Tx, space_id: UUID) -> None:
+    """Queue a space whose right the chain has to learn of."""
     await outbox.put(tx, RIGHTS_TOPIC, str(space_id), {})

@@ -7,6 +7,7 @@ from backend.flows.anchor_settlement import anchor_settlements
 from backend.flows.park_stay import give_up_open, miss_reservations
 from backend.flows.pay_stay import ask_for_lost, deliver_sandbox_notices
 from backend.flows.record_events import Terms
+from backend.flows.register_spaces import register_spaces
 from backend.flows.report_stay import report_stays
 from backend.flows.settle_parking import settle_waiting
 from backend.kit.services import Services
@@ -50,6 +51,6 @@ class ParkingWork:
         return await settle_waiting(services.db, services.clock, services.settings.city_tz)
 
     async def anchor(self, access: ChainAccess) -> int:
-        """Send closed settlements to the chain."""
-        services = self.services
-        return await anchor_settlements(services.db, access, services.clock.now())
+        """Send closed settlements and changed space rights to the chain."""
+        db, now = self.services.db, self.services.clock.now()
+        return await anchor_settlements(db, access, now) + await register_spaces(db, access, now)

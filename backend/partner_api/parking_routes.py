@@ -17,6 +17,7 @@ from backend.flows.park_stay import (
     record_passes,
 )
 from backend.flows.run_lot import publish_contract, publish_tariff
+from backend.flows.share_space import confirm_space
 from backend.kit.clock import instant_of, to_text
 from backend.kit.db import Row
 from backend.kit.openapi import Refusal
@@ -110,6 +111,7 @@ def add_parking(router: APIRouter, services: Services, gate: Gate) -> None:
         (POST_OCCUPANCY, operator.post_occupancy),
         (GET_EXCEPTIONS, operator.get_exceptions),
         (POST_PLATE, operator.post_plate),
+        (POST_SPACE, operator.confirm_space),
     ):
         add_operation(router, services, gate, operation, handler)
 
@@ -252,6 +254,16 @@ class _Operator:
             ]
         }
 
+    async def confirm_space(self, signed: Signed, request: Request) -> Any:
+        """Confirm that a space is its owner's: from now on it is offered."""
+        space = await confirm_space(
+            self._services.db,
+            signed.partner.partner_id,
+            in_path(request, "lot_id"),
+            in_path(request, "label"),
+        )
+        return {"space_id": str(space.space_id), "label": space.label, "state": space.state}
+
 
 def exception_out(row: Row) -> dict[str, Any]:
     """An open exception as the doors show it."""
@@ -391,4 +403,11 @@ POST_PLATE = Operation(
         (409, "plate-corrected", "这条记录的车牌已由人工更正过。"),
         (422, "bad-plate", "车牌号须为 4 至 10 个汉字、字母或数字。"),
     ),
+)
+POST_SPACE = Operation(
+    "POST",
+    "/parking/lots/{lot_id}/spaces/{label}/confirmation",
+    "Confirm an owner's space",
+    {"space_id": "019ab8f0-3c00-7a10-8000-000000000001", "label": "A-01", "state": "offered"},
+    refusals=(UNKNOWN_LOT, (404, "unknown-space", "没有这个车位。")),
 )

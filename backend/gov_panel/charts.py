@@ -7,7 +7,7 @@ from typing import Any
 
 from nicegui import ui
 
-from backend.views.cockpit import Cell
+from backend.views import Cell
 
 COLORS = ["#0f7a63", "#e0a030", "#3f7fbf", "#9a5fb5", "#c05a4a", "#6b8e23", "#4d5d59"]
 _DARK_COLORS = ["#5fe0bd", "#f3c15f", "#7fb8f0", "#cf9fe8", "#f09484", "#b5d36a", "#b8c8c3"]
@@ -168,6 +168,6 @@ def _inked(options: dict[str, Any], ink: str, lines: str) -> dict[str, Any]:
     return inked
 
 
-def _kg(mg: int | None) -> float | None:
-    """For drawing only: books and tables keep whole milligrams."""
-    return None if mg is None else mg // 10_000 / 100
+def _kg(mg: int | None) -> str | None:
+    """Kilograms to two places, rounded down, as the charts read them."""
+    return None if mg is None else f"{mg // 1_000_000}.{mg // 10_000 % 100:02d}"

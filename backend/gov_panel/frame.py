@@ -186,6 +186,11 @@ def table(
     return shown.props("hide-bottom") if len(rows) <= page else shown
 
 
+def progress(done: int, total: int) -> ui.element:
+    """How much of a whole is done; its `value` and `max` may be set anew."""
+    return ui.element("progress").classes("th-progress").props(f"value={done} max={total}")
+
+
 def pairs(values: Mapping[str, object]) -> None:
     """Names and values, one below another."""
     with ui.element("dl").classes("th-kv"):

@@ -30,8 +30,8 @@ expect.set_options(timeout=30_000)  # The machine may be busy with other tests.
 PAGES = {
     "auditor-a": (
         "/", "/rules", "/rules/metro-points/1", "/methods", "/methods/transit.metro.trip/3",
-        "/budgets", "/partners", "/partners/metro", "/evidence", "/parking", "/cases", "/officials", "/audit",
-        "/exports", "/me", "/screen",
+        "/budgets", "/partners", "/partners/metro", "/evidence", "/parking", "/cases",
+        "/officials", "/audit", "/exports", "/me", "/screen",
     ),
     "drafter-a": ("/rules/draft",),
 }  # fmt: skip

@@ -10,7 +10,7 @@ from backend import incentive
 from backend.flows.fund_programme import Envelope, set_envelope
 from backend.gov_panel.desk import Again, Desk, Visit, renewal
 from backend.gov_panel.dialogs import ask
-from backend.gov_panel.frame import card, chip, failed, pairs, place
+from backend.gov_panel.frame import card, chip, failed, pairs, place, progress
 from backend.incentive import BudgetState
 from backend.kit.clock import city_day
 from backend.kit.problems import Problem
@@ -79,9 +79,7 @@ def _budget(
                 chip(f"已用 {share}%", "warn")
             else:
                 chip(f"已用 {share}%")
-        ui.linear_progress(min(share, 100) / 100, show_value=False, size="10px").props(
-            f'aria-label="已用 {share}%"'
-        ).style("margin:12px 0")
+        progress(min(state.issued, state.envelope), state.envelope or 1)
         shown: dict[str, object] = {
             "额度": f"{state.envelope:,} 分",
             "已发": f"{state.issued:,} 分",

@@ -17,7 +17,7 @@ from backend.flows.run_simulations import (
 )
 from backend.gov_panel.charts import two_lines
 from backend.gov_panel.desk import Again, Visit
-from backend.gov_panel.frame import beside, card, chip, kpi, moment, table
+from backend.gov_panel.frame import beside, card, chip, kpi, moment, progress, table
 from backend.kit.clock import city_day
 from backend.officials import Session
 
@@ -64,7 +64,7 @@ def button(visit: Visit, rule_id: str, version: int, again: Again) -> None:
 
 
 def _follow(visit: Visit, state: SimulationState, again: Again) -> None:
-    bar = ui.linear_progress(0, show_value=False, size="10px").style("margin:12px 0")
+    bar = progress(0, 1)
     told = ui.label("等待空闲的进程……").classes("th-sub")
 
     async def stop(by: Session) -> str:
@@ -79,7 +79,7 @@ def _follow(visit: Visit, state: SimulationState, again: Again) -> None:
             again()
             return
         if now.events_total:
-            bar.value = now.events_done / now.events_total
+            bar.props(f"value={now.events_done} max={now.events_total}")
             told.text = f"已试算 {now.events_done:,} / {now.events_total:,} 件"
 
     ui.button("取消试算", on_click=visit.doing("rules.simulate", stop)).props("flat")

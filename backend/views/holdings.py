@@ -41,64 +41,60 @@ class Movement:
     created_at: datetime
 
 
+# One statement, because this is what every phone asks first. An award is pending until a settled
+# cut covers its leaf, unless it was taken back.
+_HOLDINGS = """
+    SELECT 'issued' AS what, class, NULL::date AS month, 0::bigint AS points
+    FROM (SELECT DISTINCT class FROM programme) AS p
+    UNION ALL
+    SELECT split_part(account, ':', 3), substr(asset, 7), NULL, input - output
+    FROM balance
+    WHERE account IN ('citizen:' || $1::uuid || ':points', 'citizen:' || $1::uuid || ':debt')
+      AND asset LIKE 'POINT/%'
+    UNION ALL
+    SELECT 'held', class, NULL, sum(amount)::bigint FROM hold
+    WHERE citizen_id = $1 AND state = 'open' GROUP BY class
+    UNION ALL
+    SELECT 'pending', t.class, NULL, sum(t.amount)::bigint
+    FROM transfer AS t LEFT JOIN leaf AS l ON l.ref = t.transfer_id
+    WHERE t.citizen_id = $1 AND t.act = 'award' AND (l.index IS NULL OR l.index >= $2)
+      AND NOT EXISTS (SELECT FROM transfer AS r
+                      WHERE r.of_transfer = t.transfer_id AND r.act = 'reverse')
+    GROUP BY t.class
+    UNION ALL
+    (SELECT 'lot', class, expiry_month, open FROM lot
+     WHERE citizen_id = $1 AND open > 0 ORDER BY class, expiry_month)"""
+
+
 async def holdings_of(tx: Tx, citizen_id: UUID) -> list[Holding]:
     """What a citizen holds of every class the city issues, classes in order."""
     posted = (await edges(tx)).posted
-    balances = {
-        (row["account"].rpartition(":")[2], row["asset"].removeprefix("POINT/")): row["rest"]
-        for row in await tx.fetch(
-            """SELECT account, asset, input - output AS rest FROM balance
-               WHERE account = ANY($1::text[]) AND asset LIKE 'POINT/%'""",
-            [f"citizen:{citizen_id}:{part}" for part in ("points", "debt")],
-        )
-    }
-    held = {
-        row["class"]: row["points"]
-        for row in await tx.fetch(
-            """SELECT class, sum(amount)::bigint AS points FROM hold
-               WHERE citizen_id = $1 AND state = 'open' GROUP BY class""",
-            citizen_id,
-        )
-    }
-    pending = {
-        row["class"]: row["points"]
-        for row in await tx.fetch(
-            """SELECT t.class, sum(t.amount)::bigint AS points
-               FROM transfer AS t LEFT JOIN leaf AS l ON l.ref = t.transfer_id
-               WHERE t.citizen_id = $1 AND t.act = 'award'
-                 AND (l.index IS NULL OR l.index >= $2)
-                 AND NOT EXISTS (SELECT FROM transfer AS r
-                                 WHERE r.of_transfer = t.transfer_id AND r.act = 'reverse')
-               GROUP BY t.class""",
-            citizen_id,
-            posted,
-        )
-    }
+    found: dict[tuple[str, str], int] = {}
     expiring: dict[str, list[tuple[date, int]]] = {}
-    for row in await tx.fetch(
-        """SELECT class, expiry_month, open FROM lot
-           WHERE citizen_id = $1 AND open > 0 ORDER BY class, expiry_month""",
-        citizen_id,
-    ):
-        expiring.setdefault(row["class"], []).append((row["expiry_month"], row["open"]))
-    issued = await tx.fetch("SELECT DISTINCT class FROM programme")
-    classes = {row["class"] for row in issued} | {name for _, name in balances}
-    found: list[Holding] = []
-    for name in sorted(classes):
-        # A debt's balance is below zero: what is not set aside stands against it.
-        free = balances.get(("points", name), 0) - held.get(name, 0)
-        net = free + balances.get(("debt", name), 0)
-        found.append(
-            Holding(
-                points_class=name,
-                available=max(net, 0),
-                held=held.get(name, 0),
-                debt=max(-net, 0),
-                pending=pending.get(name, 0),
-                expiring=tuple(expiring.get(name, ())),
-            )
-        )
-    return found
+    classes: set[str] = set()
+    for row in await tx.fetch(_HOLDINGS, citizen_id, posted):
+        classes.add(row["class"])
+        if row["what"] == "lot":
+            expiring.setdefault(row["class"], []).append((row["month"], row["points"]))
+        else:
+            found[row["what"], row["class"]] = row["points"]
+    return [_holding(name, found, expiring.get(name, [])) for name in sorted(classes)]
+
+
+def _holding(
+    name: str, found: dict[tuple[str, str], int], expiring: list[tuple[date, int]]
+) -> Holding:
+    held = found.get(("held", name), 0)
+    # A debt's balance is below zero: what is not set aside stands against it.
+    net = found.get(("points", name), 0) - held + found.get(("debt", name), 0)
+    return Holding(
+        points_class=name,
+        available=max(net, 0),
+        held=held,
+        debt=max(-net, 0),
+        pending=found.get(("pending", name), 0),
+        expiring=tuple(sorted(expiring)),
+    )
 
 
 async def movements_of(

@@ -3,7 +3,7 @@
 // Needs a receipt, a trust file that came from elsewhere, and for two of the steps a node. It reads
 // as formats.md §13; the Python program `tanhui verify` gives the same verdicts.
 
-import { hex, utf8 } from "./bytes.mjs";
+import { hex, unhex, utf8 } from "./bytes.mjs";
 import { Breach, must } from "./breach.mjs";
 import {
   checkAnchor, checkAnchorTerms, checkNode, checkPosted, checkPostedTerms, enacted,
@@ -182,12 +182,12 @@ class Check {
     }
     const method = readMethod(receipt.documents.method);
     const rule = readRule(receipt.documents.rule);
-    const [document_, ...redone] = which === "method" ? [method, ...redoMethod(method, leaf)]
-      : [rule, ...redoRule(rule, leaf)];
+    const read = { method, rule }[which];
+    const [verdict, words] = read === method ? redoMethod(method, leaf) : redoRule(rule, leaf);
     checkUnion([method, rule], leaf);
-    const window = checkWindow(document_, leaf);
-    const chain = await this.sameOnChain(which, document_, leaf.occurrence?.city_day ?? null);
-    return [redone[0], redone[1] + window + chain];
+    const window = checkWindow(read, leaf);
+    const chain = await this.sameOnChain(which, read, leaf.occurrence?.city_day ?? null);
+    return [verdict, words + window + chain];
   }
 
   /** Kind 2: the document that was put in force, or stopped. */
@@ -237,7 +237,7 @@ class Check {
   statement() {
     const { receipt: { origin }, leaf: { event }, trust } = this.papers;
     must((event ?? null) !== null, "这片叶子没有上报事件，谈不上日报");
-    const start = leafHash(bytesOfHex(event.digest));
+    const start = leafHash(unhex(event.digest));
     const root = hex(rootOf(start, climb(start, origin.index, origin.count, origin.path)));
     const message = utf8(
       `tanhui-statement-v1\n${event.partner}\n${origin.day}\n${origin.count}\n${root}\n`);
@@ -260,7 +260,6 @@ const ORIGIN_WORDS = {
   "shared-secret": "双方共用密钥上报，发行方自己也能造出来",
   issuer: "发行方自己的行为",
 };
-const bytesOfHex = (text) => Uint8Array.from(text.match(/../g), (two) => parseInt(two, 16));
 
 function sameAs(document, field, names) {
   for (const name of names) must(document[name] === field[name], `文件的 ${name} 与叶子不符`);

@@ -5,48 +5,26 @@ the next must bear. After each of them every award stands once on every validato
 """
 
 import asyncio
-import os
 import signal
-import socket
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import pytest
 
 from backend.chain import probe
-from backend.chain.network import EngineMissing, find_kcn
+from backend.chain.network.process import ValidatorProcess
 from backend.kit.pg import Server
-from tests.chain.support import CHAIN_ID
-from tests.network.city import City, Service, service, settle_in
+from tests.chain.support import CHAIN_ID, executed
+from tests.network.city import City, Service, engine, free_ports, service, settle_in
 
-pytestmark = [pytest.mark.network, pytest.mark.timeout(240)]
-
-
-def free_ports(count: int) -> int:
-    """The first of `count` ports in a row that nobody listens on."""
-    for first in range(21_000, 29_000, count):
-        taken = False
-        for port in range(first, first + count):
-            with socket.socket() as trial:
-                trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                try:
-                    trial.bind(("", port))
-                except OSError:
-                    taken = True
-        if not taken:
-            return first
-    raise RuntimeError("no free ports")
+pytestmark = [pytest.mark.network, pytest.mark.timeout(400)]
 
 
 @pytest.fixture(scope="module")
 def city(
     tmp_path_factory: pytest.TempPathFactory, server: Server, module_database: str
 ) -> Iterator[City]:
-    try:
-        find_kcn()
-    except EngineMissing as error:
-        if os.environ.get("CI") == "true":
-            pytest.fail(f"{error}; CI=true makes it compulsory")
-        pytest.skip(str(error))
+    engine()
     founded = City.found(tmp_path_factory.mktemp("city"), free_ports(20))
     try:
         asyncio.run(founded.network.up())
@@ -134,11 +112,12 @@ async def test_all_four_lose_power(city: City, platform: Service) -> None:
     async with platform.working():
         await platform.more_is_posted()
         settled = await platform.posted()
-        height = max((await city.blocks()).values())
+        height = min((await city.blocks()).values())
+        final = await platform.client.block(height)
         city.network.stop(how=signal.SIGKILL)
         await asyncio.sleep(1)
         await city.network.up(timeout_s=90)
-        assert min((await city.blocks()).values()) >= height - 1
+        assert await platform.client.block(height) == final
         await platform.more_is_posted(timeout_s=90)
         assert await platform.posted() > settled
     await platform.check()
@@ -197,3 +176,37 @@ async def test_one_joins_and_one_leaves(city: City, platform: Service) -> None:
     seated = [s.validator.number for s in await city.network.status() if s.validates]
     assert seated == [1, 3, 4, 5]
     await platform.check()
+
+
+async def test_control_state_kept_in_memory_undoes_what_was_final(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The engine as it comes, without its archive: after a loss of power other blocks stand."""
+    usual = ValidatorProcess._command
+
+    def as_it_comes(process: ValidatorProcess) -> list[str]:
+        command = usual(process)
+        at = command.index("--gcmode")
+        return command[:at] + command[at + 2 :]
+
+    monkeypatch.setattr(ValidatorProcess, "_command", as_it_comes)
+    city = City.found(tmp_path, free_ports(20))
+    try:
+        await city.network.up()
+        async with city.client(1) as client:
+            to = "0x" + "22" * 20
+            done = [await executed(client, city.keys.post, to, bytes([n])) for n in range(4)]
+            city.network.stop(how=signal.SIGKILL)
+            await city.network.up(timeout_s=90)
+            for _ in range(150):
+                if await client.block_number() >= done[-1].block:
+                    break
+                await asyncio.sleep(0.2)
+            stand = [await client.block(receipt.block) for receipt in done]
+        assert any(
+            block is None or block["hash"] != receipt.block_hash
+            for block, receipt in zip(stand, done, strict=True)
+        ), "other blocks must stand where final ones stood"
+    finally:
+        city.network.stop(how=signal.SIGKILL)
+        city.links.close()

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Coroutine, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -33,6 +34,8 @@ VALIDATORS_MIN = 4
 """Fewer cannot bear a single fault: of 3f + 1 validators f may fail."""
 
 _STEP_S = 60
+_CATCH_UP_S = 240
+"""A node that synchronises drops its peers and dials again half a minute later, perhaps twice."""
 
 
 class NetworkError(Exception):
@@ -173,7 +176,9 @@ class Network:
         highest = max(blocks, key=lambda n: blocks[n], default=None)
         seated: list[str] = []
         if highest is not None and blocks[highest] >= 0:
-            seated = await self._seated(self._processes[highest])
+            # One that has just started, or whose state is gone, tells its block and no more.
+            with suppress(NodeAway, RpcError):
+                seated = await self._seated(self._processes[highest])
         return [
             ValidatorStatus(
                 validator=process.validator,
@@ -203,14 +208,22 @@ class Network:
         await self._vote_on(validator, join=True)
         self.start([number])
         ours = self._processes[number]
+        await self._introduce(validator)
 
         async def caught_up() -> bool:
             others = [await _block(p) for p in self._running() if p is not ours]
             return await _block(ours) >= max(others, default=0) - 1
 
-        await self._until(f"validator {number} does not catch up", _STEP_S, caught_up)
+        await self._until(f"validator {number} does not catch up", _CATCH_UP_S, caught_up)
         log("network.joined", number=number, address=validator.address)
         return validator
+
+    async def _introduce(self, newcomer: Validator) -> None:
+        """Have the others dial a newcomer too: whoever dials first brings it the blocks."""
+        for process in self._running():
+            if process.validator != newcomer:
+                (address,) = static_peers(process.validator, [newcomer], self._dial_port)
+                await process.govern("admin_addPeer", address)
 
     async def remove(self, number: int) -> None:
         """Have the others vote a validator out, then end it; its folder stays."""

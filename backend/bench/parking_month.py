@@ -111,7 +111,7 @@ async def run_month(
 ) -> dict[str, Any]:
     """Simulate a month and check its books; the figures, with `differences` 0 when they hold."""
     begun_s = time.perf_counter()
-    month = await _prepare(bed, seed, size)
+    month = await prepare_month(bed, seed, size)
     for number in range(size.days):
         await _day(month, FIRST_DAY + timedelta(days=number))
         if tell is not None:
@@ -128,7 +128,7 @@ async def run_month(
     }
 
 
-async def _prepare(bed: Scratch, seed: int, size: Size) -> Month:
+async def prepare_month(bed: Scratch, seed: int, size: Size) -> Month:
     """The lots with everything a stay needs. Keys follow from the seed, so ids do as well."""
     keys = bed.keys_dir / f"parking-{seed}"
     keys.mkdir(mode=0o700)
@@ -213,8 +213,8 @@ async def _build_lot(tx: Tx, month: Month, n: int, policy: windows.WindowPolicy)
     month.lots.append(lot)
 
 
-async def _day(month: Month, day: date) -> None:
-    """One day: cars come and go, gates report at midnight, drivers pay, the day is divided."""
+async def prepare_day(month: Month, day: date) -> None:
+    """One day up to its division: cars come and go, gates report at midnight, drivers pay."""
     with month.stage("plan"):
         plans = {lot.lot_no: _plan(month, lot, day) for lot in month.lots}
     month.clock.instant = _instant(day, 0)
@@ -227,6 +227,11 @@ async def _day(month: Month, day: date) -> None:
         await _all(month, [batch for batch in batches if batch is not None])
     with month.stage("pay"):
         await _pay(month)
+
+
+async def _day(month: Month, day: date) -> None:
+    """One day: its stays, its division, and refunds of what was divided two days before."""
+    await prepare_day(month, day)
     month.clock.instant = _instant(day + timedelta(days=1), 60)
     with month.stage("settle"):
         while await settle_waiting(month.bed.db, month.clock, CITY_TZ, 2_000):

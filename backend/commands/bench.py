@@ -7,7 +7,7 @@ import typer
 
 BENCHES = (
     *("record", "door", "pipeline", "scenarios", "growth"),
-    *("quantify", "rules", "backtest", "simulate", "node", "gas", "chain", "network"),
+    *("quantify", "rules", "backtest", "simulate", "parking", "node", "gas", "chain", "network"),
 )
 
 

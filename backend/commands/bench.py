@@ -6,7 +6,7 @@ from typing import Annotated, Any, cast
 import typer
 
 BENCHES = (
-    *("record", "door", "pipeline", "scenarios", "growth"),
+    *("record", "door", "pipeline", "scenarios", "growth", "miniapp"),
     *("quantify", "rules", "backtest", "simulate", "parking", "node", "gas", "chain", "network"),
 )
 

@@ -1,6 +1,6 @@
 // SM3, the hash of GB/T 32905-2016.
 
-import { concat, utf8 } from "./bytes.mjs";
+import { concat } from "./bytes.mjs";
 
 const START = [
   0x7380166f, 0x4914b2b9, 0x172442d7, 0xda8a0600, 0xa96f30bc, 0x163138aa, 0xe38dee4d, 0xb0fb0e4e,
@@ -24,8 +24,6 @@ export function sm3(...parts) {
   state.forEach((word, n) => out.setUint32(4 * n, word));
   return new Uint8Array(out.buffer);
 }
-
-export const sm3Text = (text) => sm3(utf8(text));
 
 function compress(state, w, view, at) {
   for (let j = 0; j < 16; j++) w[j] = view.getUint32(at + 4 * j);

@@ -253,12 +253,13 @@ contract ParkingSettlementTest is City {
         require(vm.getRecordedLogs().length == 0, "a repetition is silent");
         require(settlements.settlement(id).disputesOpen == 0, "nothing reopened");
         bytes32 correction = _corrected(id);
-        bytes[3] memory others = [
+        bytes[4] memory others = [
             _resolution(id, 0, true, DECISION, correction),
+            _resolution(id, 0, true, DECISION, 0),
             _resolution(id, 0, false, CLAIM, 0),
             _resolution(id, 0, false, DECISION, correction)
         ];
-        for (uint256 i = 0; i < 3; ++i) {
+        for (uint256 i = 0; i < 4; ++i) {
             _refused(
                 address(settlements),
                 GOVERNMENT,

@@ -107,3 +107,23 @@ async def test_a_closed_notice_has_no_form(city: City, clock: FixedClock) -> Non
     assert 'id="objection"' not in page
     assert "已结束" in page
     assert (await city.http.get(f"/notices/{UUID(int=1)}")).status_code == 404
+
+
+async def test_the_citizens_client_is_served_under_the_same_policy(city: City) -> None:
+    moved = await city.http.get("/m")
+    assert (moved.status_code, moved.headers["location"]) == (308, "/m/")
+    answer = await city.http.get("/m/")
+    assert is_strict(answer)
+    policy = answer.headers["content-security-policy"]
+    assert "connect-src 'self';" in policy
+    assert "trusted-types 'none'" in policy
+    for path in ("/m/app.mjs", "/m/screens/wallet.mjs", "/m/app.css"):
+        assert (await city.http.get(path)).status_code == 200
+    for path in ("/m/index.html", "/m/client.py", "/m/../door.py", "/m/%2e%2e/client.py"):
+        assert (await city.http.get(path)).status_code == 404
+
+
+async def test_whom_one_may_consent_to(city: City) -> None:
+    [metro] = (await city.http.get("/public/v1/partners")).json()["items"]
+    assert (metro["partner_id"], metro["name"]) == ("metro", "示范地铁")
+    assert metro["scenarios"] == ["transit.metro.trip"]

@@ -8,6 +8,7 @@ from backend.chain import ChainClient
 from backend.gov_api import (
     accounts,
     cases,
+    decisions,
     discipline,
     evidence,
     figures,
@@ -31,6 +32,7 @@ TOPICS: tuple[Callable[[Office], APIRouter], ...] = (
     accounts.router,
     people.router,
     rules.router,
+    decisions.router,
     simulate.router,
     stops.router,
     programmes.router,

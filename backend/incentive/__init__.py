@@ -27,7 +27,7 @@ from backend.incentive.counters import (
     write_counters,
 )
 from backend.incentive.document import Cap, Rule, read_rule
-from backend.incentive.explain import Explanation, decide
+from backend.incentive.explain import Explanation, decide, explained
 from backend.incentive.forecast import Band, Exhaustion, daily_bands, exhaustion, total_bands
 from backend.incentive.laws import check_laws
 from backend.incentive.lookups import calendar_names, calendar_value
@@ -142,6 +142,7 @@ __all__ = [
     "decide",
     "document_of",
     "exhaustion",
+    "explained",
     "facts_of",
     "fen_per_tonne",
     "fold_purses",

@@ -59,7 +59,7 @@ _REASONS = {
 }
 
 
-def in_lines(found: Explanation, words: Words = NO_WORDS) -> list[str]:
+def explained(found: Explanation, words: Words = NO_WORDS) -> list[str]:
     """The decision in Chinese, line by line."""
     if found.reason is not None:
         return [f"未计分:{_REASONS.get(found.reason, found.reason)}"]

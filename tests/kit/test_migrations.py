@@ -45,6 +45,8 @@ WRITTEN_ONCE = (
     *("leaf", "log_node", "checkpoint"),
     "delivery_attempt",
     *("statement", "statement_part", "cosignature"),
+    *("gate_event", "plate_correction", "money_transfer", "rail_notice", "refund_part"),
+    *("settlement_line", "party_statement", "party_cosignature", "payout"),
     *("audit_entry", "audit_day", "document_step", "public_notice"),
     *("objection", "objection_answer", "stop_order", "stop_approval"),
 )

@@ -12,7 +12,6 @@ from datetime import datetime
 from typing import TypeVar
 
 from backend import officials
-from backend.kit.problems import Problem
 from backend.kit.services import Services
 from backend.officials import Official, access
 
@@ -39,7 +38,7 @@ async def sign_in(services: Services, user: str, password: str, totp: str) -> Si
         now = services.clock.now()
         official = await officials.find(tx, user)
         if official is None or not official.acts:
-            raise _refused()
+            raise access.refused()
         token, expires_at = await access.open_session(tx, user, now)
         await officials.note(tx, actor=user, act="session.open", about=user, detail={}, at=now)
     return SignedIn(token, expires_at, official)
@@ -74,13 +73,9 @@ async def prove_presence(services: Services, user: str, password: str, totp: str
             await officials.note(
                 tx, actor=user, act="session.refused", about=user, detail={}, at=now
             )
-    raise _refused()
+    raise access.refused()
 
 
 async def hashing(work: Callable[[], T]) -> T:
     """Run a slow hash beside the loop."""
     return await asyncio.get_running_loop().run_in_executor(_HASHING, work)
-
-
-def _refused() -> Problem:
-    return Problem(401, "sign-in-refused", "用户名、口令或动态码不正确,或动态码已用过。")

@@ -15,7 +15,7 @@ from fastapi import FastAPI
 from nicegui import ui
 from starlette.staticfiles import StaticFiles
 
-from backend.gov_panel import pages, signing_in
+from backend.gov_panel import activating, pages, signing_in
 from backend.gov_panel.desk import Desk
 from backend.gov_panel.headers import SafeHeaders
 from backend.kit.logs import log
@@ -42,6 +42,7 @@ def create_panel(settings: Settings, database_url: str) -> FastAPI:
     )
     app.mount("/static", StaticFiles(directory=STATIC))
     app.include_router(signing_in.router(desk))
+    app.include_router(activating.router(desk))
     ui.add_css(STATIC / "panel.css", shared=True)
     pages.register(desk)
     ui.run_with(

@@ -22,7 +22,8 @@ _PAGE = """<!doctype html><html lang="zh-CN"><head><meta charset="utf-8">
 <label>口令<input name="password" type="password" autocomplete="current-password" required></label>
 <label>动态码(认证器上的 6 位数字)<input name="totp" inputmode="numeric" pattern="[0-9]{{6}}"
  autocomplete="one-time-code" required></label>
-<button type="submit">登录</button></form></main></body></html>"""
+<button type="submit">登录</button></form>
+<p class="demo"><a href="/activate">首次使用或重置后:激活账号</a></p></main></body></html>"""
 
 Field = Annotated[str, Form(max_length=128)]
 

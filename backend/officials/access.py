@@ -21,7 +21,7 @@ from backend.kit.ids import new_id, token
 from backend.kit.problems import Problem
 from backend.kit.sm import sm3
 from backend.kit.vault import Vault
-from backend.officials.service import Official, find
+from backend.officials.service import NAME, Official, find
 
 PASSWORD_CHARACTERS_MIN = 12
 PASSWORD_CHARACTERS_MAX = 128
@@ -127,8 +127,11 @@ def totp_step(totp_secret: str, code: str, at: datetime) -> int | None:
 async def reserve_try(tx: Tx, user: str, at: datetime) -> None:
     """Count a try at a name before it is checked; the caller commits that first.
 
-    Raises Problem 429 `locked-out` while five tries in a row have failed.
+    Raises Problem: 429 `locked-out` while five tries in a row have failed, 401 `sign-in-refused`
+    for what can be nobody's name.
     """
+    if NAME.fullmatch(user) is None:
+        raise refused()
     row = await tx.fetchrow(_RESERVE, user, at, LOCKED, TRIES_MAX)
     if row is None:
         until = await tx.fetchval(
@@ -141,6 +144,11 @@ async def reserve_try(tx: Tx, user: str, at: datetime) -> None:
             f"连续 {TRIES_MAX} 次未通过,请稍后再试。",
             headers={"Retry-After": str(wait_s)},
         )
+
+
+def refused() -> Problem:
+    """What everybody is told whose sign-in fails, whatever was wrong."""
+    return Problem(401, "sign-in-refused", "用户名、口令或动态码不正确,或动态码已用过。")
 
 
 async def forgive_tries(tx: Tx, user: str) -> None:

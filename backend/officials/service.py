@@ -10,7 +10,9 @@ from backend.kit.problems import Problem
 from backend.kit.vault import Vault
 from backend.officials.roles import ROLES, conflict, kind_of
 
-_ID = re.compile(r"[a-z][a-z0-9.-]{0,31}")
+NAME = re.compile(r"[a-z][a-z0-9.-]{0,31}")
+"""How an official's id is spelled."""
+
 _ADDRESS = re.compile(r"0x[0-9a-f]{40}")
 
 _OFFICIALS = """
@@ -52,7 +54,7 @@ async def register(
 
     Raises Problem: 422 `bad-official`, 409 `official-conflict` (the id or the address is taken).
     """
-    if _ID.fullmatch(official_id) is None or role not in ROLES or not name.strip():
+    if NAME.fullmatch(official_id) is None or role not in ROLES or not name.strip():
         raise Problem(
             422, "bad-official", "人员标识、姓名或角色不合规定。", official_id=official_id
         )

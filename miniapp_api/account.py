@@ -150,9 +150,9 @@ async def _report(services: Services, citizen_id: UUID, month: str | None) -> Re
     first = today.replace(day=1) if month is None else date.fromisoformat(f"{month}-01")
     if first > today:
         raise Problem(*FUTURE_DAY)
-    months = [_months_before(first, back) for back in range(TREND_MONTHS - 1, -1, -1)]
+    months = [months_before(first, back) for back in range(TREND_MONTHS - 1, -1, -1)]
     async with services.db.transaction(isolation="repeatable_read", readonly=True) as tx:
-        sums = await views.month_sums(tx, citizen_id, months[0], _months_before(first, -1))
+        sums = await views.month_sums(tx, citizen_id, months[0], months_before(first, -1))
         chosen = await citizens.notices.settings_of(tx, citizen_id)
     by_month = dict.fromkeys(months, 0)
     for each in sums:
@@ -200,14 +200,15 @@ def _needs(sums: Sequence[views.MonthSum]) -> list[NeedSum]:
 
 
 def _forecast(so_far: int, first: date, today: date) -> int | None:
-    after = _months_before(first, -1)
+    after = months_before(first, -1)
     if today >= after:
         return None
     days_gone = (today - first).days + 1
     return so_far * (after - first).days // days_gone
 
 
-def _months_before(first: date, count: int) -> date:
+def months_before(first: date, count: int) -> date:
+    """The first day of the month `count` months before; below 0 after."""
     index = first.year * 12 + first.month - 1 - count
     return date(index // 12, index % 12 + 1, 1)
 

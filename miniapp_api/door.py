@@ -18,6 +18,7 @@ from miniapp_api.notices import add_notices
 from miniapp_api.once import BEARER, SIGNED_OUT
 from miniapp_api.own_data import add_own_data
 from miniapp_api.parking import add_parking
+from miniapp_api.ranking import add_ranking
 from miniapp_api.reading import add_reading
 from miniapp_api.rewards import add_rewards
 from miniapp_api.shares import add_shares
@@ -48,6 +49,7 @@ def router(services: Services) -> APIRouter:
     add_appeals(door, services, who)
     add_notices(door, services, who)
     add_account(door, services, who)
+    add_ranking(door, services, who)
     add_parking(door, services, who)
     return door
 

@@ -1,6 +1,6 @@
 """Read-only SQL across tables: the one place from which doors read joins."""
 
-from backend.views.account import MonthSum, balances_before, month_sums
+from backend.views.account import MonthSum, balances_before, month_sums, ranking
 from backend.views.activities import Activity, Award, activities_of, activity_of, states_of
 from backend.views.batches import Batch, batch_of
 from backend.views.cockpit import WINDOWS_DAYS, Cell, Cockpit, cockpit
@@ -104,6 +104,7 @@ __all__ = [
     "partners_to_close",
     "party_statements",
     "person_of",
+    "ranking",
     "received_event",
     "rows_to_seal",
     "search_evidence",

@@ -51,3 +51,20 @@ _MONTHS = """
 async def month_sums(tx: Tx, citizen_id: UUID, day_from: date, day_to: date) -> list[MonthSum]:
     """A person's months in [day_from, day_to), by scenario."""
     return [MonthSum(**row) for row in await tx.fetch(_MONTHS, citizen_id, day_from, day_to)]
+
+
+async def ranking(tx: Tx, day_from: date, day_to: date) -> list[tuple[UUID, int]]:
+    """Those who chose to be ranked and did something in [day_from, day_to), most mg first."""
+    rows = await tx.fetch(
+        """SELECT s.citizen_id, sum(d.reduction_mg)::bigint AS reduction_mg
+           FROM citizen_setting AS s
+           JOIN evidence AS e ON e.citizen_id = s.citizen_id
+                AND e.city_day >= $1 AND e.city_day < $2
+           JOIN decision AS d ON d.evidence_id = e.evidence_id AND d.state = 'awarded'
+           WHERE s.ranking
+             AND NOT EXISTS (SELECT FROM supersession AS x WHERE x.evidence_id = e.evidence_id)
+           GROUP BY s.citizen_id ORDER BY 2 DESC, 1""",
+        day_from,
+        day_to,
+    )
+    return [(row["citizen_id"], row["reduction_mg"]) for row in rows]

@@ -3,6 +3,7 @@
 from datetime import date
 from uuid import UUID
 
+from backend import citizens
 from backend.flows.reverse_points import reverse_points
 from tests.doors.door_world import City, trip
 
@@ -92,3 +93,30 @@ async def test_a_certificate_to_print(city: City) -> None:
     assert "2,525 克" in answer.text
     assert "演示环境签发" in answer.text
     assert "<script" not in answer.text
+
+
+async def test_a_ranking_of_ten_or_more_who_chose_it(city: City) -> None:
+    world = city.world
+    async with city.db.transaction() as tx:
+        await world.add_people(tx, 10)
+        for person in world.people[:9]:
+            chosen = citizens.notices.Settings(ranking=True)
+            await citizens.notices.keep_settings(tx, person, chosen)
+    await city.trips(*(trip(n, distance_m=10_000 + 1_000 * n) for n in range(12)))
+    phone, outside = await city.person(8), await city.person(11)
+    few = await phone.get("/ranking?month=2026-11")
+    assert few == {"month": "2026-11", "people": None, "items": [], "mine": None}
+    async with city.db.transaction() as tx:
+        for person in world.people[9:11]:
+            chosen = citizens.notices.Settings(ranking=True)
+            await citizens.notices.keep_settings(tx, person, chosen)
+    # A table is kept for minutes; another month's question drops it.
+    await phone.get("/ranking?month=2026-10")
+    table = await phone.get("/ranking")
+    assert (table["people"], len(table["items"])) == (11, 10)
+    assert table["mine"]["rank"] == 3
+    assert all(each["reduction_mg"] % 100_000 == 0 for each in table["items"])
+    ids = [str(person) for person in world.people]
+    assert not any(person in str(table) for person in ids)
+    assert (await outside.get("/ranking"))["mine"] is None
+    assert (await phone.call("GET", "/ranking?month=2026-12")).status_code == 422

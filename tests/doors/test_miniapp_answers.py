@@ -31,6 +31,7 @@ LISTS = (
     "/settings",
     "/accesses",
     "/report",
+    "/ranking",
     "/certificate",
     "/export",
     "/consents/text?partner_id=metro&scenario=transit.metro.trip",

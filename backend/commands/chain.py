@@ -202,14 +202,20 @@ async def _status(settings: Settings, url: str) -> dict[str, Any]:
 
 
 async def _standing(client: Any, keys: Any, deployments: Sequence[Any]) -> dict[str, Any]:
-    """The lanes, and which contracts the auditor has paused."""
-    from backend.chain import lanes_of, paused
+    """The lanes, the timelock, and which contracts the auditor has paused."""
+    from backend.chain import lanes_of, paused, planned_timelock, timelock
 
     places = {d.name: d.address for d in deployments}
     if "CarbonPoints" not in places:
         return {}
     stopped = [name for name, address in places.items() if await paused(client, address)]
-    return {**_lane_lines(await lanes_of(client, keys, places["CarbonPoints"])), "paused": stopped}
+    lock = planned_timelock(keys)
+    delay_s = await timelock.delay_s(client, lock)
+    return {
+        **_lane_lines(await lanes_of(client, keys, places["CarbonPoints"])),
+        "timelock": f"{lock} ({delay_s} s)" if delay_s else "none yet: run tanhui chain deploy",
+        "paused": stopped,
+    }
 
 
 def _refusal(row: Row) -> str:

@@ -39,6 +39,9 @@ def test_shown_announced_and_carried_out(
 ) -> None:
     assert "not deployed yet" in run("upgrade", "--dry-run", code=1).output
     run("deploy")
+    assert "(1 s)" in next(
+        line for line in run("status").output.splitlines() if line.startswith("timelock: 0x")
+    )
     assert "nothing to upgrade" in run("upgrade", "--dry-run").output
     monkeypatch.setattr("backend.chain.upgrade.load_release", a_release)
     shown = run("upgrade", "--dry-run").output

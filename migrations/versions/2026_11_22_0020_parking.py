@@ -240,6 +240,7 @@ GRANT UPDATE (occupied, capacity) ON occupancy TO tanhui_app;
 GRANT UPDATE (class, fuel) ON vehicle TO tanhui_app;
 GRANT UPDATE (day_to) ON tariff, split_contract TO tanhui_app;
 GRANT SELECT, INSERT, UPDATE (ended_at) ON vehicle_binding TO tanhui_app;
+GRANT SELECT, DELETE ON vehicle_binding TO tanhui_eraser;
 GRANT SELECT, INSERT, UPDATE (owner_id, policy, state) ON parking_space TO tanhui_app;
 GRANT SELECT, INSERT, UPDATE (state, held_until, arrived_at) ON reservation TO tanhui_app;
 GRANT SELECT, INSERT, UPDATE ON stay TO tanhui_app;

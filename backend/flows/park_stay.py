@@ -209,6 +209,25 @@ async def _name_unread(tx: Tx, lot: Lot, events: Sequence[gates.GateEvent], now:
     await stays.name_exceptions(tx, lot.lot_no, unread, now)
 
 
+async def propose_plates(
+    db: Database, plates: Plates, operator_id: str, lot_id: str, event_id: UUID
+) -> tuple[str | None, list[str]]:
+    """What a camera read, and the plates inside at that time that differ in one character at most.
+
+    For a person to compare with the picture; nothing is matched by itself. Raises Problem 404
+    `unknown-lot`, `unknown-gate-event`.
+    """
+    async with db.transaction(readonly=True) as tx:
+        lot = await operators_lot(tx, operator_id, lot_id)
+        reading = await gates.reading_of(tx, lot.lot_no, event_id)
+        inside = await stays.inside_at(tx, lot.lot_no, reading.occurred_at)
+    if reading.plate_hash is None or reading.plate_sealed is None:
+        return None, []
+    read = plates.open(reading.plate_sealed, reading.plate_hash)
+    known = [plates.open(each, plate_hash) for plate_hash, each in inside.items()]
+    return read, parking.plates.alike(read, [each for each in known if each != read])
+
+
 async def correct_plate(
     db: Database,
     plates: Plates,

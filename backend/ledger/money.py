@@ -12,7 +12,7 @@ from uuid import UUID
 from backend.kit.db import Tx
 from backend.ledger import chart
 
-Act = Literal["charge", "split", "refund", "return", "payout", "repay"]
+Act = Literal["charge", "split", "refund", "payout"]
 
 
 class Flow(NamedTuple):

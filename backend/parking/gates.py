@@ -225,6 +225,31 @@ async def _enter_batch(
     )
 
 
+class Reading(NamedTuple):
+    """When a car passed, and the plate that was read, by hash and sealed; None: nothing was."""
+
+    occurred_at: datetime
+    plate_hash: bytes | None
+    plate_sealed: bytes | None
+
+
+async def reading_of(tx: Tx, lot_no: int, event_id: UUID) -> Reading:
+    """What a camera made of a car.
+
+    Raises Problem 404 `unknown-gate-event`.
+    """
+    row = await tx.fetchrow(
+        """SELECT e.occurred_at, e.plate_hash, v.plate_sealed FROM gate_event AS e
+           LEFT JOIN vehicle AS v USING (plate_hash)
+           WHERE e.event_id = $1 AND e.lot_no = $2""",
+        event_id,
+        lot_no,
+    )
+    if row is None:
+        raise Problem(404, "unknown-gate-event", "没有这条过闸记录。")
+    return Reading(**dict(row))
+
+
 async def correct_plate(
     tx: Tx, lot_no: int, event_id: UUID, plate_hash: bytes, by: str, now: datetime
 ) -> bytes | None:

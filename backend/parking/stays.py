@@ -408,6 +408,19 @@ async def name_exceptions(
         )
 
 
+async def inside_at(tx: Tx, lot_no: int, at: datetime) -> dict[bytes, bytes]:
+    """Sealed plates, by hash, of the cars that were inside a lot at an instant."""
+    rows = await tx.fetch(
+        """SELECT v.plate_hash, v.plate_sealed FROM stay AS s JOIN vehicle AS v USING (plate_hash)
+           WHERE s.lot_no = $1 AND s.entered_at <= $2 AND s.left_at IS NULL AND s.state = 'open'
+             AND s.entered_at > $2::timestamptz - make_interval(secs => $3)""",
+        lot_no,
+        at,
+        OPEN_S_MAX,
+    )
+    return {row["plate_hash"]: row["plate_sealed"] for row in rows}
+
+
 async def overdue(tx: Tx, now: datetime, limit: int) -> dict[int, set[bytes]]:
     """Cars by lot that went in longer ago than a stay may last and never came out."""
     rows = await tx.fetch(

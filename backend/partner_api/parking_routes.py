@@ -14,6 +14,7 @@ from backend.flows.park_stay import (
     SignedBatch,
     correct_plate,
     operators_lot,
+    propose_plates,
     record_passes,
 )
 from backend.flows.run_lot import publish_contract, publish_tariff
@@ -110,6 +111,7 @@ def add_parking(router: APIRouter, services: Services, gate: Gate) -> None:
         (POST_PASSES, operator.post_passes),
         (POST_OCCUPANCY, operator.post_occupancy),
         (GET_EXCEPTIONS, operator.get_exceptions),
+        (GET_PLATES, operator.get_plates),
         (POST_PLATE, operator.post_plate),
         (POST_SPACE, operator.confirm_space),
     ):
@@ -233,6 +235,21 @@ class _Operator:
             lot = await operators_lot(tx, signed.partner.partner_id, in_path(request, "lot_id"))
             rows = await stays.open_exceptions(tx, lot.lot_no, limit=200)
         return {"items": [exception_out(row) for row in rows]}
+
+    async def get_plates(self, signed: Signed, request: Request) -> Any:
+        """What a camera read, and the plates inside that look like it: a person decides."""
+        try:
+            event_id = UUID(in_path(request, "event_id"))
+        except ValueError:
+            raise Problem(404, "unknown-gate-event", "没有这条过闸记录。") from None
+        read, alike = await propose_plates(
+            self._services.db,
+            self._plates,
+            signed.partner.partner_id,
+            in_path(request, "lot_id"),
+            event_id,
+        )
+        return {"read": read, "alike": alike}
 
     async def post_plate(self, signed: Signed, request: Request) -> Any:
         """Confirm what a camera misread; the stays follow."""
@@ -389,6 +406,13 @@ GET_EXCEPTIONS = Operation(
     "The list of exceptions",
     {"items": []},
     refusals=(UNKNOWN_LOT,),
+)
+GET_PLATES = Operation(
+    "GET",
+    "/parking/lots/{lot_id}/plates/{event_id}",
+    "Plates that look like a misread one",
+    {"read": "粤B1234S", "alike": ["粤B12345"]},
+    refusals=(UNKNOWN_LOT, (404, "unknown-gate-event", "没有这条过闸记录。")),
 )
 POST_PLATE = Operation(
     "POST",

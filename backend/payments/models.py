@@ -317,23 +317,6 @@ class ComparedRowRow(SQLModel, table=True):
     resolution: str | None = Field(default=None, sa_column=_text(nullable=True))
 
 
-class InvoiceRow(SQLModel, table=True):
-    """A record to invoice by: blue for what was charged or shared, red for what was taken back."""
-
-    __tablename__ = "invoice"  # pyright: ignore[reportAssignmentType]
-    __table_args__ = (UniqueConstraint("side", "holder", "source_id"),)
-
-    invoice_id: UUID = Field(primary_key=True)
-    colour: str = Field(sa_column=_text())
-    side: str = Field(sa_column=_text())
-    holder: str = Field(sa_column=_text())
-    source_id: UUID
-    amount_fen: int = Field(sa_column=_fen())
-    of_invoice: UUID | None = None
-    city_day: date
-    made_at: datetime = Field(sa_column=_instant())
-
-
 class SandboxChargeRow(SQLModel, table=True):
     """The sandbox rail's own book: a payment it took, and what of it is still frozen."""
 

@@ -16,7 +16,7 @@ MONEY = """
 CREATE TABLE money_transfer (
     transfer_id uuid PRIMARY KEY,
     act text NOT NULL
-        CHECK (act IN ('charge', 'split', 'refund', 'return', 'payout', 'repay')),
+        CHECK (act IN ('charge', 'split', 'refund', 'payout')),
     amount bigint NOT NULL CHECK (amount > 0),
     city_day date NOT NULL,
     created_at timestamptz NOT NULL
@@ -196,19 +196,6 @@ CREATE TABLE compared_row (
 );
 CREATE INDEX compared_row_open_idx ON compared_row (file_id)
     WHERE outcome <> 'match' AND resolved_at IS NULL;
-
-CREATE TABLE invoice (
-    invoice_id uuid PRIMARY KEY,
-    colour text NOT NULL CHECK (colour IN ('blue', 'red')),
-    side text NOT NULL CHECK (side IN ('payer', 'payee')),
-    holder text NOT NULL,
-    source_id uuid NOT NULL,
-    amount_fen bigint NOT NULL CHECK (amount_fen <> 0),
-    of_invoice uuid,
-    city_day date NOT NULL,
-    made_at timestamptz NOT NULL,
-    UNIQUE (side, holder, source_id)
-);
 """
 
 SANDBOX = """
@@ -246,10 +233,10 @@ CREATE INDEX sandbox_notice_due_idx ON sandbox_notice (due_at) WHERE sent < copi
 
 GRANTS = """
 GRANT SELECT, INSERT ON money_transfer, rail_notice, refund_part, settlement_line, party_statement,
-    party_cosignature, payout, compared_file, invoice TO tanhui_app;
+    party_cosignature, payout, compared_file TO tanhui_app;
 GRANT SELECT, INSERT, UPDATE (settled_part) ON refund TO tanhui_app;
-GRANT SELECT, INSERT, UPDATE (amount_fen, owner_id, state, rail_ref, paid_at, book_day, settled_part,
-    refunded_fen) ON payment_order TO tanhui_app;
+GRANT SELECT, INSERT, UPDATE (amount_fen, owner_id, state, rail_ref, paid_at, book_day,
+    settled_part, refunded_fen) ON payment_order TO tanhui_app;
 GRANT SELECT, INSERT, UPDATE (tx_id, tx_hash, block, final_at) ON settlement TO tanhui_app;
 GRANT SELECT, INSERT, UPDATE (resolved_at, resolution) ON line_dispute, compared_row TO tanhui_app;
 GRANT SELECT, INSERT, UPDATE (frozen_fen, refunded_fen, unfrozen_at) ON sandbox_charge
@@ -259,9 +246,9 @@ GRANT SELECT, INSERT, UPDATE (sent) ON sandbox_notice TO tanhui_app;
 """
 
 NAMES = (
-    "sandbox_notice sandbox_split sandbox_charge invoice compared_row compared_file payout"
-    " line_dispute party_cosignature party_statement settlement_line settlement refund_part refund rail_notice"
-    " payment_order money_transfer"
+    "sandbox_notice sandbox_split sandbox_charge compared_row compared_file payout"
+    " line_dispute party_cosignature party_statement settlement_line settlement refund_part refund"
+    " rail_notice payment_order money_transfer"
 )
 
 

@@ -14,6 +14,7 @@ from backend.flows.park_stay import (
     give_up_open,
     lock_lot,
     miss_reservations,
+    propose_plates,
 )
 from backend.flows.pay_stay import ask_for_lost, deliver_sandbox_notices, receive_notices
 from backend.flows.reserve_space import Wish, cancel_reservation, reserve_space, standing_of
@@ -149,6 +150,8 @@ async def test_a_misread_plate_is_set_right_by_a_person(world: ParkingWorld):
     await world.passes(("in", "11-20 09:00", PLATE), ("out", "11-20 11:00", "粤B1234S"))
     assert await open_kinds(world) == {"exit-without-entry": 1}
     (odd,) = await world.rows("SELECT subject FROM parking_exception")
+    proposed = await propose_plates(world.db, world.plates, "plaza-op", "plaza", odd["subject"])
+    assert proposed == ("粤B1234S", [PLATE])
     await correct_plate(
         world.db,
         world.plates,

@@ -130,7 +130,10 @@ async def save_draft(services: Services, by: Session, wanted: What, text: bytes)
                 raise Problem(
                     409, "already-submitted", "这一版已提交或已发布,请另起新版本。", id=name
                 )
-            await tx.execute(_DELETE[what], name, number)
+            if what == "rule":
+                await incentive.withdraw_draft(tx, name, number)
+            else:
+                await tx.execute(_DELETE_METHOD, name, number)
         made = await publish_draft(tx, services.clock, text)
         await life.add_step(tx, made.key, made.digest, "drafted", user, now)
         await officials.note(
@@ -415,10 +418,7 @@ async def _in_force(tx: Tx, found: Version, today: date) -> State | None:
     return "superseded" if later else "enacted"
 
 
-_DELETE: dict[What, str] = {
-    "rule": "DELETE FROM rule WHERE rule_id = $1 AND version = $2",
-    "method": "DELETE FROM method WHERE method_id = $1 AND version = $2",
-}
+_DELETE_METHOD = "DELETE FROM method WHERE method_id = $1 AND version = $2"
 _DIGEST: dict[What, str] = {
     "rule": "SELECT digest FROM rule WHERE rule_id = $1 AND version = $2",
     "method": "SELECT digest FROM method WHERE method_id = $1 AND version = $2",

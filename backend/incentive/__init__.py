@@ -59,6 +59,7 @@ from backend.incentive.programmes import (
     programme_of,
     publish,
     set_status,
+    withdraw_draft,
 )
 from backend.incentive.releases import StandingAward, counter_keys, release, standing_awards
 from backend.incentive.review import Finding, review
@@ -172,6 +173,7 @@ __all__ = [
     "total_bands",
     "use_of",
     "violations",
+    "withdraw_draft",
     "withdraw_violation",
     "write_counters",
 ]

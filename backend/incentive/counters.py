@@ -94,6 +94,19 @@ async def backfill_counters(tx: Tx, programme_id: str, names: Sequence[str]) -> 
     )
 
 
+async def clear_counters(
+    tx: Tx, programme_id: str, names: Sequence[str], kept: Iterable[str]
+) -> None:
+    """Set counters back to nothing that a withdrawn draft kept and no rule in `kept` does."""
+    left = {counter.stored for counter in map(counter_name, kept) if counter is not None}
+    gone = {counter.stored for counter in map(counter_name, names) if counter is not None} - left
+    await tx.execute(
+        "UPDATE counter SET value = 0 WHERE programme_id = $1 AND name = ANY($2::text[])",
+        programme_id,
+        sorted(gone),
+    )
+
+
 _BACKFILL = f"""
     INSERT INTO counter (citizen_id, programme_id, name, period, value)
     SELECT citizen_id, programme_id, name, period, sum(value) FROM (

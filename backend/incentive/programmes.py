@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import date, datetime
 
-from backend.incentive.counters import backfill_counters
+from backend.incentive.counters import backfill_counters, clear_counters
 from backend.incentive.document import Rule, read_rule
 from backend.incentive.publication import check_publication
 from backend.incentive.use import is_plain
@@ -137,6 +137,21 @@ async def publish(tx: Tx, document: bytes, at: datetime) -> Rule:
         )
     await backfill_counters(tx, rule.programme, [n for n in rule.counters() if n not in kept])
     return rule
+
+
+async def withdraw_draft(tx: Tx, rule_id: str, version: int) -> None:
+    """Take a draft away, so that it can be drafted anew; what only it counted stands at nothing.
+
+    The database refuses it for a version that was approved. Raises DocumentError `unknown-rule`.
+    """
+    document = await document_of(tx, rule_id, version)
+    if document is None:
+        raise DocumentError("unknown-rule", f"{rule_id} version {version}")
+    rule = read_rule(document)
+    await tx.execute("SELECT 1 FROM programme WHERE programme_id = $1 FOR UPDATE", rule.programme)
+    await tx.execute("DELETE FROM rule WHERE rule_id = $1 AND version = $2", rule_id, version)
+    kept = await _counters_kept(tx, rule.programme)
+    await clear_counters(tx, rule.programme, tuple(rule.counters()), kept)
 
 
 async def document_of(tx: Tx, rule_id: str, version: int) -> bytes | None:

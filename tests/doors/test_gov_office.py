@@ -6,11 +6,13 @@ from typing import Any
 
 import pytest
 
+from backend import incentive
 from backend.kit.ids import new_id
 from backend.kit.sm import Sm2PrivateKey, Sm2PublicKey, sm3
 from backend.officials import roles
 from tests.doors.door_world import City, trip
 from tests.doors.gov_world import Desk, enrolled, founded
+from tests.flows.award_world import a_rule
 
 
 @pytest.fixture
@@ -163,3 +165,32 @@ def _filled(path: str) -> str:
 
 
 _NAMES = {"partner_id", "programme_id", "key_id"}
+
+
+async def test_a_draft_that_is_drafted_anew_leaves_no_counter_behind(
+    city: City, desk_of, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drafter = await desk_of("drafter")
+    await city.trips(trip())
+
+    async def drafted(caps: list[dict[str, Any]]) -> None:
+        text = json.loads(a_rule(version=2, day_from="2026-12-01", caps=caps))
+        await drafter.post("/rules", text, status=201)
+
+    async def differences() -> list[Any]:
+        async with city.db.transaction(readonly=True) as tx:
+            return await incentive.check_laws(tx)
+
+    monthly = [{"name": "每月上限", "window": "month", "limit": 100}]
+    await drafted(monthly)
+    assert await differences() == []
+    await drafted([])
+    assert await differences() == []
+
+    async def nothing(*_: object) -> None:
+        """The control: what the withdrawn draft counted stays."""
+
+    await drafted(monthly)
+    monkeypatch.setattr("backend.incentive.programmes.clear_counters", nothing)
+    await drafted([])
+    assert await differences() != []

@@ -1,6 +1,8 @@
 // The citizens' API from a phone: tokens that rotate, problems as sentences, writes that count once.
 
-const TOKENS = "tanhui-login";
+import { read, replace } from "./store.mjs";
+
+const LOCK = "tanhui-login";
 const TIMEOUT_MS = 20_000;
 
 /** What the server refused, or that it could not be reached: `name` as in api.md, `message` to show. */
@@ -13,18 +15,10 @@ export class Refused extends Error {
 
 // ---- tokens
 
-export function tokens() {
-  try {
-    return JSON.parse(localStorage.getItem(TOKENS));
-  } catch {
-    return null;
-  }
-}
+/** The pair of tokens of this device, null when nobody is signed in. */
+export const tokens = read;
 
-export function keep(pair) {
-  if (pair === null) localStorage.removeItem(TOKENS);
-  else localStorage.setItem(TOKENS, JSON.stringify(pair));
-}
+export const keep = replace;
 
 let refreshing = null;
 
@@ -34,14 +28,14 @@ let refreshing = null;
  */
 function refresh(used) {
   const turn = async () => {
-    const held = tokens();
+    const held = await tokens();
     if (held === null || held.access_token !== used) return;
     const answer = await send("POST", "/miniapp/v1/token/refresh", {
       body: { refresh_token: held.refresh_token },
     });
-    keep(answer.ok ? await answer.json() : null);
+    await keep(answer.ok ? await answer.json() : null);
   };
-  const locked = () => navigator.locks ? navigator.locks.request(TOKENS, turn) : turn();
+  const locked = () => navigator.locks ? navigator.locks.request(LOCK, turn) : turn();
   refreshing ??= locked().finally(() => {
     refreshing = null;
   });
@@ -66,12 +60,11 @@ async function send(method, path, { body, key, token } = {}) {
 }
 
 async function answered(method, path, options = {}) {
-  const held = tokens();
-  const used = held?.access_token;
+  const used = (await tokens())?.access_token;
   let answer = await send(method, path, { ...options, token: used });
   if (answer.status === 401 && used) {
     await refresh(used);
-    const fresh = tokens()?.access_token;
+    const fresh = (await tokens())?.access_token;
     if (fresh) answer = await send(method, path, { ...options, token: fresh });
     else throw new Refused(401, "not-signed-in", "登录已失效，请重新登录。");
   }
@@ -131,8 +124,8 @@ export async function trustFile() {
 
 export async function signIn(name) {
   const code = `${name}-${nonce().slice(0, 12)}`;
-  keep(null);
-  keep(await json("POST", "/login", { body: { provider: "sandbox", code, device: "手机网页" } }));
+  await keep(null);
+  await keep(await json("POST", "/login", { body: { provider: "sandbox", code, device: "手机网页" } }));
 }
 
 export async function signOut() {
@@ -141,5 +134,5 @@ export async function signOut() {
   } catch (error) {
     if (!(error instanceof Refused)) throw error;
   }
-  keep(null);
+  await keep(null);
 }

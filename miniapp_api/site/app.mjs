@@ -32,10 +32,11 @@ async function show() {
   const mine = ++shown;
   const { hash } = location;
   const at = screenAt(hash);
-  if (tokens() === null && !at.screen?.open) {
+  if (!at.screen?.open && (await tokens()) === null) {
     location.replace("#/sign-in");
     return;
   }
+  if (mine !== shown) return;
   const { screen } = at;
   drawBar(screen, at);
   const place = byId("screen");
@@ -47,7 +48,7 @@ async function show() {
     drawn = await screen.draw({ ...at, again: show, setType });
   } catch (error) {
     if (error instanceof Refused && error.status === 401) {
-      keep(null);
+      await keep(null);
       location.replace("#/sign-in");
       return;
     }
@@ -82,7 +83,7 @@ function drawBar(screen, { name }) {
   byId("tabs").replaceChildren(...(screen?.bare ? [] : TABS.map(([path, symbol, words]) =>
     h("a", { href: `#/${path}`, "aria-current": path === (screen?.tab ?? name) ? "page" : null },
       icon(symbol), words))));
-  if (tab && tokens() !== null) countNotices();
+  if (tab) countNotices();
 }
 
 async function countNotices() {

@@ -255,12 +255,11 @@ def test_two_tabs_use_one_refresh_token_once(phone: Page) -> None:
     other = phone.context.new_page()
     other.goto(phone.url)
     other.wait_for_selector("#available")
-    for _ in range(3):
+    for _ in range(5):
         phone.evaluate(
-            """() => {
-                const held = JSON.parse(localStorage.getItem("tanhui-login"));
-                held.access_token = "stale";
-                localStorage.setItem("tanhui-login", JSON.stringify(held));
+            """async () => {
+                const { keep, tokens } = await import("/m/api.mjs");
+                await keep({ ...(await tokens()), access_token: "stale" });
             }"""
         )
         for tab in (phone, other):

@@ -85,7 +85,7 @@ export const devicesScreen = {
       h("p", {}),
       act("全部退出（含这台）", async () => {
         await write("DELETE", "/devices");
-        keep(null);
+        await keep(null);
         location.assign("#/sign-in");
       }, { plain: true, bad: true }),
     ];
@@ -124,7 +124,7 @@ export const eraseScreen = {
         }
         if (!(await sheet("确定注销？", "这是最后一步。", { bad: true, agree: "注销" }))) return;
         const gone = await write("DELETE", "/me", undefined, key);
-        keep(null);
+        await keep(null);
         sessionStorage.setItem("tanhui-erased", JSON.stringify(gone));
         location.assign("#/erased");
       }, { bad: true, id: "erase" }),

@@ -27,7 +27,12 @@ from backend.chain import client as client_module
 from backend.flows.anchor_log import anchor_log
 from backend.flows.deploy_chain import access_chain, deploy_chain
 from backend.flows.post_points import post_points
+from backend.jobs import worker_of
+from backend.kit.clock import FixedClock
 from backend.kit.db import Database
+from backend.kit.services import Services
+from backend.kit.settings import Settings
+from backend.kit.vault import Vault
 from tests.chain.support import CHAIN_ID, NodeProcess
 from tests.flows.chain_world import NOW, a_leaf, chain_world
 
@@ -232,3 +237,19 @@ async def test_flows_leave_nothing_half_done(db: Database, own_node: NodeProcess
         await anchor_log(db, world.access, NOW)
         told = await world.rows("SELECT state FROM chain_tx ORDER BY purpose")
         assert [row["state"] for row in told] == ["final", "final"]
+
+
+async def test_the_worker_sends_nothing_to_a_node_that_is_not_fit(
+    db: Database, vault: Vault, clock: FixedClock, settings: Settings, own_node: NodeProcess
+) -> None:
+    """Awards and the log go on; anchors and posts say what is unmet and wait."""
+    async with chain_world(db, own_node) as world:
+        await world.seal([a_leaf(account=1)])
+        elsewhere = settings.model_copy(update={"chain_id": 5})
+        worker = worker_of(Services(db, vault, clock, elsewhere), world.client, db)
+        chosen = [job for job in worker.timetable if job.name in {"anchor", "post"}]
+        assert len(chosen) == 2
+        for job in chosen:
+            with pytest.raises(ChainUnfit, match="configured is 5"):
+                await job.run()
+        assert await world.rows("SELECT 1 FROM chain_tx") == []

@@ -1,7 +1,6 @@
 """Which lots near a place have a free shared space for a time, and what it would cost."""
 
 import math
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
@@ -68,32 +67,25 @@ async def search(
         now,
         sought.starts_at - LENGTH_MAX,
     )
-    found = await _priced(tx, sought, calendar, free)
-    by_price = sought.order == "price"
-    found.sort(
-        key=lambda f: (
-            f.price_fen if by_price and f.price_fen is not None else 0,
-            f.distance_m,
-            f.lot.lot_id,
-        )
-    )
-    return found[:limit]
-
-
-async def _priced(tx: Tx, sought: Sought, calendar: Calendar, free: Iterable[Row]) -> list[Found]:
     count = {row["lot_no"]: row["free"] for row in free}
     places = await lots(tx, count)
-    tariffs = await tariffs_of_lots(tx, count)
-    found: list[Found] = []
-    for lot in places.values():
-        distance_m = _distance_m(sought, lot)
-        price_fen = quote(tariffs.get(lot.lot_no, []), sought, calendar)
-        dear = sought.price_fen_max is not None and (
-            price_fen is None or price_fen > sought.price_fen_max
+    near_by = sorted((_distance_m(sought, lot), lot.lot_id, lot) for lot in places.values())
+    near_by = [each for each in near_by if each[0] <= sought.radius_m]
+    if sought.order == "distance" and sought.price_fen_max is None:
+        near_by = near_by[:limit]  # Whose price decides nothing is not asked for it.
+    tariffs = await tariffs_of_lots(tx, [lot.lot_no for _, _, lot in near_by])
+    found = [
+        Found(
+            lot, distance_m, count[lot.lot_no], quote(tariffs.get(lot.lot_no, []), sought, calendar)
         )
-        if distance_m <= sought.radius_m and not dear:
-            found.append(Found(lot, distance_m, count[lot.lot_no], price_fen))
-    return found
+        for distance_m, _, lot in near_by
+    ]
+    if sought.price_fen_max is not None:
+        most_fen = sought.price_fen_max
+        found = [f for f in found if f.price_fen is not None and f.price_fen <= most_fen]
+    if sought.order == "price":
+        found.sort(key=lambda f: (f.price_fen is None, f.price_fen or 0, f.distance_m))
+    return found[:limit]
 
 
 def quote(tariffs: list[Tariff], sought: Sought, calendar: Calendar) -> int | None:

@@ -277,13 +277,7 @@ class _Steps:
 
     async def expire(self) -> int:
         services = self.services
-        expired = total = await expire_points(
-            services.db, services.clock, services.settings.city_tz
-        )
-        while expired:
-            expired = await expire_points(services.db, services.clock, services.settings.city_tz)
-            total += expired
-        return total
+        return await expire_points(services.db, services.clock, services.settings.city_tz)
 
     async def erase(self) -> int:
         return await erase_due(self.services.db, self.eraser, self.services.clock)

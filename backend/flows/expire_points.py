@@ -16,21 +16,23 @@ PEOPLE_MAX = 500
 
 
 async def expire_points(db: Database, clock: Clock, city_tz: str) -> int:
-    """Retire what has lapsed, up to `PEOPLE_MAX` people in one commit; how many lots it was.
+    """Retire what has lapsed, `PEOPLE_MAX` people in one commit; how many lots it was.
 
     Points held for a redemption stay until it is decided; call again later.
     """
-    now = clock.now()
-    day = city_day(now, city_tz)
-    async with db.transaction() as tx:
-        people = await ledger.owners_of_lapsed(tx, day.replace(day=1), PEOPLE_MAX)
-        if not people:
-            return 0
-        await lock_people(tx, people)
-        spent = await expire_in(tx, people, day, now)
-    if spent:
-        log("points_expired", lots=len(spent), points=sum(each.amount for each in spent))
-    return len(spent)
+    lots, after = 0, None
+    while True:
+        now = clock.now()
+        day = city_day(now, city_tz)
+        async with db.transaction() as tx:
+            people = await ledger.owners_of_lapsed(tx, day.replace(day=1), after, PEOPLE_MAX)
+            if not people:
+                return lots
+            await lock_people(tx, people)
+            spent = await expire_in(tx, people, day, now)
+        if spent:
+            log("points_expired", lots=len(spent), points=sum(each.amount for each in spent))
+        lots, after = lots + len(spent), people[-1]
 
 
 async def expire_in(

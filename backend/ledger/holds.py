@@ -181,15 +181,19 @@ async def refund_redemption(
     return Spent(transfer_id, citizen_id, points_class, row["amount"])
 
 
-async def owners_of_lapsed(tx: Tx, month_before: date, limit: int) -> list[UUID]:
-    """People with open lots of months before that one, up to `limit`, in order.
+async def owners_of_lapsed(
+    tx: Tx, month_before: date, after: UUID | None, limit: int
+) -> list[UUID]:
+    """People with open lots of months before that one, in order after `after`, up to `limit`.
 
-    People whose lapsed lots are all held, or owed, are found too: they are tried again.
+    People whose lapsed lots are all held, or owed, are found too.
     """
     rows = await tx.fetch(
-        """SELECT DISTINCT citizen_id FROM lot WHERE open > 0 AND expiry_month < $1
-           ORDER BY citizen_id LIMIT $2""",
+        """SELECT DISTINCT citizen_id FROM lot
+           WHERE open > 0 AND expiry_month < $1 AND ($2::uuid IS NULL OR citizen_id > $2)
+           ORDER BY citizen_id LIMIT $3""",
         month_before,
+        after,
         limit,
     )
     return [row["citizen_id"] for row in rows]

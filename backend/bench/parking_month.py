@@ -20,6 +20,7 @@ from typing import Any
 from uuid import UUID
 
 from backend import devices, ledger, partners
+from backend.bench import parking_papers
 from backend.bench.scratch import Scratch
 from backend.flows.check_parking import check_parking, parking_totals
 from backend.flows.park_stay import SignedBatch, give_up_open, miss_reservations, record_passes
@@ -45,12 +46,6 @@ from backend.parking import (
     windows,
 )
 from backend.payments import SandboxRail, sandbox
-
-OCCUPANCY_PERMILLE = {
-    7: 193, 8: 253, 9: 365, 10: 448, 11: 518, 12: 564, 13: 570, 14: 570, 15: 531, 16: 473,
-    17: 420, 18: 360, 19: 290,
-}  # fmt: skip
-"""Mean occupancy by hour of the public counts (07:30 to 16:30), let down evenly after that."""
 
 FIRST_DAY = date(2026, 9, 1)
 CITY_TZ = "Asia/Shanghai"
@@ -136,18 +131,7 @@ async def prepare_month(bed: Scratch, seed: int, size: Size) -> Month:
     key = Sm2PrivateKey(int.from_bytes(sm3(f"simulated gate {seed}".encode())) >> 8)
     clock = FixedClock(_instant(FIRST_DAY, 0))
     month = Month(bed, seed, size, Vault(keys), clock, key)
-    policy = windows.read_policy(
-        {
-            "format": "tanhui-window-v1",
-            "weekly": [{"days": [1, 2, 3, 4, 5, 6, 7], "from": "00:00", "to": "24:00"}],
-            "dated": [],
-            "holidays": "as-weekday",
-            "quiet": [],
-            "classes": ["small"],
-            "violations_max": 100,
-            "text": "全天",
-        }
-    )
+    policy = windows.read_policy(parking_papers.WINDOWS)
     with month.stage("prepare"):
         async with bed.db.transaction() as tx:
             await partners.register_partner(
@@ -208,8 +192,8 @@ async def _build_lot(tx: Tx, month: Month, n: int, policy: windows.WindowPolicy)
         space = await assets.add_space(tx, lot, f"P{number:03d}", "standard", owner, now)
         await assets.set_policy(tx, space.space_id, policy)
         month.spaces[lot.lot_no][space.label] = space.space_no
-    await terms.publish_tariff(tx, lot, tariff.read_tariff(_tariff(lot_id)), now)
-    await terms.publish_contract(tx, lot, split.read_contract(_contract(lot_id)), now)
+    await terms.publish_tariff(tx, lot, tariff.read_tariff(parking_papers.prices(lot_id)), now)
+    await terms.publish_contract(tx, lot, split.read_contract(parking_papers.shares(lot_id)), now)
     month.lots.append(lot)
 
 
@@ -247,8 +231,8 @@ async def _day(month: Month, day: date) -> None:
 def _plan(month: Month, lot: assets.Lot, day: date) -> list[Planned]:
     """Visits of a lot's day: each space one or two cars, five thirds on average."""
     draw = random.Random(f"{month.seed} {lot.lot_id} {day}")  # noqa: S311 - a simulation
-    hours = list(OCCUPANCY_PERMILLE)
-    weights = list(accumulate(OCCUPANCY_PERMILLE.values()))
+    hours = list(parking_papers.OCCUPANCY_PERMILLE)
+    weights = list(accumulate(parking_papers.OCCUPANCY_PERMILLE.values()))
     cars = draw.sample(range(month.size.spaces * CARS_PER_SPACE), month.size.spaces * 2)
     plans: list[Planned] = []
     for label in month.spaces[lot.lot_no]:
@@ -468,52 +452,3 @@ def _second(day: date, minute: int) -> int:
 
 def _instant(day: date, minute: int) -> datetime:
     return calendar.instant(_second(day, minute))
-
-
-def _tariff(lot_id: str) -> dict[str, Any]:
-    def fen(value: int) -> dict[str, Any]:
-        return {"value": value, "unit": "fen", "date": "2026", "reference": "模拟", "grade": "G"}
-
-    return {
-        "format": tariff.FORMAT,
-        "lot": lot_id,
-        "version": 1,
-        "day_from": "2026-01-01",
-        "day_to": None,
-        "name": "模拟",
-        "parking_day": "05:00",
-        "bands": [{"name": "night", "from": "22:00", "to": "07:00"}],
-        "needs": {
-            "event": {},
-            "history": {},
-            "counters": {},
-            "params": {"quarter_fen": fen(133), "day_max_fen": fen(3_500), "over_fen": fen(1_000)},
-        },
-        "day": "(minutes + 14) / 15 * quarter_fen > day_max_fen ? day_max_fen"
-        " : (minutes + 14) / 15 * quarter_fen",
-        "total": "sum_fen + (overstay_minutes > 0 ? over_fen : 0)",
-        "cancel": "0",
-        "text": "模拟",
-    }
-
-
-def _contract(lot_id: str) -> dict[str, Any]:
-    def share(party: str, share_bp: int, via: str) -> dict[str, Any]:
-        return {"party": party, "share_bp": share_bp, "via": via}
-
-    return {
-        "format": split.FORMAT,
-        "lot": lot_id,
-        "version": 1,
-        "day_from": "2026-01-01",
-        "day_to": None,
-        "rail": "rail.sandbox",
-        "merchant": "sim-operator",
-        "without_space": f"{lot_id}-owner",
-        "shares": [
-            share("space-owner", 6_150, "payout"),
-            share("sim-operator", 3_333, "keep"),
-            share("sim-platform", 317, "split"),
-            share("sim-city", 200, "payout"),
-        ],
-    }

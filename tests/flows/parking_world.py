@@ -118,89 +118,99 @@ class ParkingWorld:
     def __post_init__(self) -> None:
         self.plates = Plates(self.vault)
 
-    async def open(
-        self, *, spaces: int = 2, policy: dict[str, Any] | None = None, **terms_: Any
-    ) -> None:
-        now = self.clock.now()
+    async def open(self, *, spaces: int = 2) -> None:
+        """People and parties, then the lot with its terms, then its spaces and the driver's car."""
         async with self.db.transaction() as tx:
-            await partners.register_partner(
-                tx, "plaza-op", "示范停车", required_scheme="v1s2", scenarios=[], now=now
-            )
-            await partners.add_key(
+            await self.enter_parties(tx)
+            await self.build_lot(tx)
+            await self.open_spaces(tx, spaces)
+            await assets.bind_vehicle(
                 tx,
-                self.vault,
-                "plaza-op",
-                "statement-1",
-                scheme="v1s2",
-                purpose="statement",
-                public_key=OWNER_KEY.public_key.to_bytes(),
-                valid_from=now - timedelta(days=90),
+                self.plates,
+                self.driver,
+                PLATE,
+                vehicle_class="small",
+                fuel="petrol",
+                now=self.clock.now(),
             )
-            self.driver = await self.person(tx, "driver")
-            self.owner_id = await self.person(tx, "owner")
-            parties: Any = (
-                ("operator", "operator", "plaza-op", True),
-                ("manager", "manager", "plaza-op", True),
-                ("platform", "platform", None, True),
-                ("city", "city", None, False),
-            )
-            for party_id, kind, partner_id, merchant in parties:
-                await assets.enter_party(
-                    tx,
-                    party_id,
-                    kind=kind,
-                    name=party_id,
-                    merchant=merchant,
-                    now=now,
-                    partner_id=partner_id,
-                )
+
+    async def enter_parties(self, tx: Any) -> None:
+        now = self.clock.now()
+        await partners.register_partner(
+            tx, "plaza-op", "示范停车", required_scheme="v1s2", scenarios=[], now=now
+        )
+        await partners.add_key(
+            tx,
+            self.vault,
+            "plaza-op",
+            "statement-1",
+            scheme="v1s2",
+            purpose="statement",
+            public_key=OWNER_KEY.public_key.to_bytes(),
+            valid_from=now - timedelta(days=90),
+        )
+        self.driver = await self.person(tx, "driver")
+        self.owner_id = await self.person(tx, "owner")
+        parties: Any = (
+            ("operator", "operator", "plaza-op", True),
+            ("manager", "manager", "plaza-op", True),
+            ("platform", "platform", None, True),
+            ("city", "city", None, False),
+        )
+        for party_id, kind, partner_id, merchant in parties:
             await assets.enter_party(
                 tx,
-                "owner-1",
-                kind="person",
-                name="业主",
-                merchant=False,
+                party_id,
+                kind=kind,
+                name=party_id,
+                merchant=merchant,
                 now=now,
-                citizen_id=self.owner_id,
+                partner_id=partner_id,
             )
-            self.lot: Lot = await assets.put_lot(
-                tx,
-                "plaza",
-                operator_id="plaza-op",
-                name="示范广场",
-                latitude_udeg=22_540_000,
-                longitude_udeg=114_050_000,
-                capacity=100,
-                base_search_s=396,
-                now=now,
-            )
-            await devices.register_device(
-                tx,
-                "gate-1",
-                operator_id="plaza-op",
-                place="plaza",
-                lane="1",
-                purpose="gate",
-                public_key=GATE_KEY.public_key.to_bytes(),
-                now=now,
-            )
-            read = windows.read_policy(policy or a_policy())
-            self.spaces: list[Space] = []
-            for n in range(spaces):
-                space = await assets.add_space(
-                    tx, self.lot, f"A-{n + 1:02d}", "standard", "owner-1", now
-                )
-                await assets.set_policy(tx, space.space_id, read)
-                self.spaces.append(await assets.find_space(tx, space.space_id))
-            await terms.publish_tariff(
-                tx, self.lot, tariff.read_tariff(terms_.get("tariff") or a_tariff()), now
-            )
-            await terms.publish_contract(
-                tx, self.lot, split.read_contract(terms_.get("contract") or a_contract()), now
-            )
-            await assets.bind_vehicle(
-                tx, self.plates, self.driver, PLATE, vehicle_class="small", fuel="petrol", now=now
-            )
+        await assets.enter_party(
+            tx,
+            "owner-1",
+            kind="person",
+            name="业主",
+            merchant=False,
+            now=now,
+            citizen_id=self.owner_id,
+        )
+
+    async def build_lot(self, tx: Any) -> None:
+        now = self.clock.now()
+        self.lot: Lot = await assets.put_lot(
+            tx,
+            "plaza",
+            operator_id="plaza-op",
+            name="示范广场",
+            latitude_udeg=22_540_000,
+            longitude_udeg=114_050_000,
+            capacity=100,
+            base_search_s=396,
+            now=now,
+        )
+        await devices.register_device(
+            tx,
+            "gate-1",
+            operator_id="plaza-op",
+            place="plaza",
+            lane="1",
+            purpose="gate",
+            public_key=GATE_KEY.public_key.to_bytes(),
+            now=now,
+        )
+        await terms.publish_tariff(tx, self.lot, tariff.read_tariff(a_tariff()), now)
+        await terms.publish_contract(tx, self.lot, split.read_contract(a_contract()), now)
+
+    async def open_spaces(self, tx: Any, count: int) -> None:
+        now, policy = self.clock.now(), windows.read_policy(a_policy())
+        self.spaces: list[Space] = []
+        for n in range(count):
+            label = f"A-{n + 1:02d}"
+            space = await assets.add_space(tx, self.lot, label, "standard", "owner-1", now)
+            await assets.set_policy(tx, space.space_id, policy)
+            self.spaces.append(await assets.find_space(tx, space.space_id))
 
     async def person(self, tx: Any, name: str) -> UUID:
         return await citizens.create_or_get(tx, self.vault, "sandbox", name, self.clock)

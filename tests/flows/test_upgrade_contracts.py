@@ -43,7 +43,10 @@ def a_release(
 ) -> Release:
     """This version with other code for `names`: their version text is 5.0.1 instead of 5.0.0."""
     now = load_release()
-    artifacts, known = dict(now.artifacts), {name: dict(it) for name, it in now.known.items()}
+    artifacts = dict(now.artifacts)
+    known: dict[contracts.ContractName, dict[str, KnownCode]] = {
+        name: dict(it) for name, it in now.known.items()
+    }
     for name in names or CHANGED:
         old = artifacts[name]
         new = replace(
@@ -224,7 +227,7 @@ async def test_an_implementation_that_anybody_could_initialise_is_refused(
     async with ChainClient(node.url) as client:
         places = {d.name: d.address for d in await deploy(client, node.keys)}
         plan = await upgrade.plan_upgrade(client, node.keys, a_release("CarbonPoints"))
-        open_to_all = {"CarbonPoints": places["RuleRegistry"]}
+        open_to_all: dict[contracts.ContractName, str] = {"CarbonPoints": places["RuleRegistry"]}
         operation = upgrade.operation_of(plan, open_to_all)
         with pytest.raises(UpgradeRefused, match="anybody could initialise"):
             await upgrade.rehearse(client, operation, plan, open_to_all)

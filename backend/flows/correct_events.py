@@ -49,7 +49,7 @@ async def place_in_chains(tx: Tx, partner_id: str, accepted: Sequence[Accepted])
         for evidence_id, one in amending.items()
         if one.event.amends is not None
     }
-    recorded = await evidence.recorded_identities(tx, partner_id, set(targets.values()))
+    recorded = await evidence.recorded_identities(tx, partner_id, [*targets.values()])
     of = {
         evidence_id: here[target] if target in here else recorded[target].evidence_id
         for evidence_id, target in targets.items()

@@ -17,7 +17,8 @@ from backend.kit.vault import Vault
 from tests.chain.support import APPROVERS, NodeProcess, executed
 from tests.flows.award_world import rows
 from tests.flows.mixed_world import BIKE, ENERGY, METRO, MixedWorld, event, month, sound
-from tests.flows.test_receipts_on_chain import ON_LINE, City, check, enact, outcomes
+from tests.flows.receipt_world import City, enact
+from tests.flows.test_receipts_on_chain import ON_LINE, check, outcomes
 
 pytestmark = pytest.mark.chain
 

@@ -15,9 +15,9 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import httpx
-import pyotp
 import pytest
 from playwright.sync_api import Browser, Page, expect
+from pyotp.totp import TOTP
 
 from tests.browser import DESK, a_page, chromium
 from tests.journeys.installation import Demo
@@ -62,7 +62,7 @@ class Office:
             step = int(time.time()) // STEP_S
         wanted = max(step, last + 1)
         self._spent[user] = wanted
-        return pyotp.TOTP(self.officials[user]["totp_secret"]).at(wanted * STEP_S)
+        return TOTP(self.officials[user]["totp_secret"]).at(wanted * STEP_S)
 
     def sign_in(self, page: Page, user: str) -> None:
         page.goto(f"{self.address}/login")
@@ -127,7 +127,7 @@ def test_every_page_opens_and_asks_nobody_outside(
 def test_wrong_and_spent_codes_do_not_open_the_door(browser: Browser, office: Office) -> None:
     with a_page(browser, DESK) as page:
         office.sign_in(page, "finance-a")
-        spent = pyotp.TOTP(office.officials["finance-a"]["totp_secret"]).at(
+        spent = TOTP(office.officials["finance-a"]["totp_secret"]).at(
             office._spent["finance-a"] * STEP_S
         )
         page.get_by_role("button", name="退出").click()

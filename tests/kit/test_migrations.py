@@ -51,7 +51,24 @@ WRITTEN_ONCE = (
     *("objection", "objection_answer", "stop_order", "stop_approval"),
 )
 # What a person's deletion removes.
-ERASABLE = {"citizen_secret", "evidence_body", "leaf_secret", "reading"}
+ERASABLE = {
+    "binding",
+    "binding_code",
+    "citizen_identity",
+    "citizen_notice",
+    "citizen_secret",
+    "citizen_setting",
+    "eligibility_fact",
+    "evidence_body",
+    "idempotent_answer",
+    "leaf_secret",
+    "login",
+    "push_grant",
+    "reading",
+    "reward_code",
+    "share",
+    "vehicle_binding",
+}
 
 
 @pytest.mark.parametrize("table", WRITTEN_ONCE)

@@ -161,7 +161,7 @@ async def test_a_request_of_the_wrong_shape_is_refused(tx, vault, clock):
         {"act": "enrol", "role": "king", "name": "李"}, {"act": "reset", "role": "drafter"},
     ):  # fmt: skip
         with refusal("bad-request-of-account"):
-            await requests.ask(tx, clock, **ask, **odd)
+            await requests.ask(tx, clock, **ask, **odd)  # pyright: ignore[reportArgumentType]
     with refusal("unknown-official"):
         await requests.ask(tx, clock, **ask, act="reset")
 

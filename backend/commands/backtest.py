@@ -32,7 +32,7 @@ def backtest(
 ) -> None:
     """Quantify stored evidence by another method version and show the difference.
 
-    By scenario and by partner; a partner stands for its district. Nothing is written.
+    By scenario, by attested district (else the partner) and by partner. Nothing is written.
     """
     import asyncio
     import json
@@ -76,7 +76,11 @@ def backtest(
         typer.echo(json.dumps({"method": name, **_document_of(found)}, ensure_ascii=False))
         return
     typer.echo(f"{name}: compared {found.events}, aside {found.set_aside}, erased {found.erased}")
-    for title, tallies in (("scenario", found.by_scenario), ("partner", found.by_partner)):
+    for title, tallies in (
+        ("scenario", found.by_scenario),
+        ("district", found.by_district),
+        ("partner", found.by_partner),
+    ):
         for key, tally in sorted(tallies.items()):
             typer.echo(f"{title}\t{key}\t{_line(tally)}")
 
@@ -131,6 +135,7 @@ def _document_of(found: "Backtest") -> dict[str, Any]:
         "set_aside": found.set_aside,
         "erased": found.erased,
         "by_scenario": {name: _tally(each) for name, each in found.by_scenario.items()},
+        "by_district": {name: _tally(each) for name, each in found.by_district.items()},
         "by_partner": {name: _tally(each) for name, each in found.by_partner.items()},
     }
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from uuid import UUID
 
-from backend import evidence, methodology
+from backend import evidence, incentive, methodology
 from backend.evidence import EvidenceRow
 from backend.flows.resolve_history import resolve_history
 from backend.kit.db import Database, Row, Tx
@@ -60,8 +60,9 @@ class Tally:
 
 @dataclass(slots=True)
 class Backtest:
-    """Tallies by scenario and by partner. A partner stands for its district, as events have none.
+    """Tallies by scenario, by district and by partner.
 
+    A district is what was attested of the person; the partner stands for it where nothing was.
     `events` were compared; `set_aside` and `erased` could not be.
     """
 
@@ -69,6 +70,7 @@ class Backtest:
     set_aside: int = 0
     erased: int = 0
     by_scenario: dict[str, Tally] = field(default_factory=dict[str, Tally])
+    by_district: dict[str, Tally] = field(default_factory=dict[str, Tally])
     by_partner: dict[str, Tally] = field(default_factory=dict[str, Tally])
 
 
@@ -135,13 +137,16 @@ async def _compare(
         chains = await evidence.chains_of(tx, list(before))
         found = await resolve_history(tx, rows, calendar, chains)
         history, missing = found.values, found.refused
+    facts = await incentive.facts_of(tx, {row.citizen_id for row in rows})
     for row in rows:
         if row.data is None:
             result.erased += 1
             continue
+        district = facts.get(row.citizen_id, incentive.NO_FACTS).get("district")
         after = _quantified(method, row, history, missing)
         for tallies, name in (
             (result.by_scenario, row.scenario),
+            (result.by_district, district or row.partner_id),
             (result.by_partner, row.partner_id),
         ):
             tally = tallies.get(name)

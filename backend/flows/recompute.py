@@ -17,6 +17,7 @@ from zoneinfo import ZoneInfo
 
 from backend import evidence, incentive, ledger, methodology
 from backend.evidence import EvidenceRow, Reading
+from backend.flows.check_parking import check_parking
 from backend.flows.resolve_history import NEEDS, values_of
 from backend.flows.settle_claims import exclusive_modes
 from backend.kit.db import Database, Row, Tx
@@ -136,6 +137,7 @@ async def recompute(
         result.differences += await ledger.replay(tx)
         result.differences += await incentive.check_laws(tx)
         result.differences += await broken(tx, _PAIRS)
+        result.differences += await check_parking(tx)
         result.differences += await _contradictions(tx)
         ids = await _award_ids(tx, day_from, day_to, sample, seed)
         progress(0, len(ids))

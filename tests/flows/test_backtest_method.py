@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from backend import methodology
+from backend import incentive, methodology
 from backend.cli import build
 from backend.flows import backtest_method
 from backend.flows.backtest_method import Backtest, backtest
@@ -50,7 +50,19 @@ async def test_the_same_method_makes_no_difference(world: World) -> None:
     assert tally.before_mg == tally.after_mg > 0
     assert (tally.changed, tally.accepted, tally.refused_still) == (0, 0, 2)
     assert not tally.refused
-    assert found.by_partner == {"metro": tally}
+    assert found.by_partner == found.by_district == {"metro": tally}
+
+
+async def test_a_district_is_what_was_attested_of_the_person(world: World) -> None:
+    async with world.db.transaction() as tx:
+        await incentive.attest(
+            tx, world.people[0], "district", "nanshan", "civil-registry", world.clock.now()
+        )
+    found = await run(world, version(1))
+    assert found.by_district.keys() <= {"nanshan", "metro"}
+    assert found.by_district["nanshan"].before_mg > 0
+    whole = sum(tally.before_mg for tally in found.by_district.values())
+    assert whole == found.by_scenario[SCENARIO].before_mg
 
 
 async def test_another_version_differs_as_computed_by_hand(world: World) -> None:

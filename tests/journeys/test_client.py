@@ -18,7 +18,7 @@ from backend.flows.verify_receipt import verify_receipt
 from tests.browser import a_page, chromium, fits
 from tests.outside.stranger import Stranger, accepted, instant
 
-pytestmark = [pytest.mark.journey, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.journey, pytest.mark.browser, pytest.mark.timeout(300)]
 POINTS_S_MAX = 90
 TRIPS = 3
 

@@ -26,7 +26,7 @@ from tests.outside.test_second_verifier import HERE, PAPERS
 from tests.pages.page_server import PageServer, serving
 from tests.proof.builders import Installation, an_award
 
-pytestmark = pytest.mark.journey
+pytestmark = [pytest.mark.journey, pytest.mark.browser]
 CHECKS_MS_MAX = 300
 PAGE_BYTES_MAX = 150_000
 

@@ -187,7 +187,9 @@ def test_two_officials_take_a_rule_from_draft_to_enacted(
                 expect(page.get_by_role("button", name="停用")).to_be_visible()
                 picture(page, "/rules/ride-points/2/enacted")
 
-    assert _points_for_a_ride(Stranger(demo[1])) == 7
+    stranger = Stranger(demo[1])
+    with stranger.http:
+        assert _points_for_a_ride(stranger) == 7
 
 
 def _draft(page: Page, office: Office) -> None:

@@ -50,7 +50,9 @@ class Demo:
     def environment(self) -> dict[str, str]:
         """What its processes see: this test's folder and port, nothing of the caller's."""
         outside = {k: v for k, v in os.environ.items() if not k.startswith("TANHUI_")}
-        outside.pop("DATABASE_URL", None)
+        # Under `make test ARGS=…`, a make of ours must not take those words for its own.
+        for name in ("DATABASE_URL", "MAKEFLAGS", "MAKEOVERRIDES", "MFLAGS", "ARGS"):
+            outside.pop(name, None)
         return outside | {"TANHUI_VAR": str(self.var), "TANHUI_PORT": str(self.port)}
 
     @property

@@ -18,7 +18,7 @@ from backend.kit.pg import find_place
 from backend.partner_client import Credentials, PartnerDoor
 from tests.journeys.installation import Demo, free_port
 
-pytestmark = pytest.mark.journey
+pytestmark = [pytest.mark.journey, pytest.mark.crash]
 
 MOMENTS_S = (0.8, 2.5, 4.5, 7.0)
 UPLOADS, EVENTS_PER_UPLOAD = 30, 40
